@@ -1,0 +1,42 @@
+/* System memory of one engine: the only place that calls malloc and mmap. Thread-safe.
+ *
+ * Everything outside the shards (sessions, buffers, configuration) uses kv_malloc; shards use kv_arena (arena.h), which takes its pages from
+ * here. A KV_FAULTS build can make the n-th allocation fail, once or from there on, to show that every failure is survived. */
+#ifndef KV_BASE_MEM_H
+#define KV_BASE_MEM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct kv_mem {
+    _Atomic size_t used;   /* bytes handed out by kv_malloc and kv_mem_map together (rounded as the system rounds them) */
+    _Atomic size_t peak;   /* the highest value of `used` that was seen */
+    _Atomic size_t mapped; /* of which pages mapped for arenas */
+    /* Fault injection (KV_FAULTS builds only): countdown to the failing allocation; <0 is off. */
+    _Atomic int64_t fail_after;
+    _Atomic bool fail_forever;
+    _Atomic uint64_t attempts; /* allocations tried, so that a sweep knows where to end */
+} kv_mem;
+
+void kv_mem_init(kv_mem *mem);
+
+/* The three below return NULL when the system (or the fault injector) refuses; then nothing has changed. */
+void *kv_malloc(kv_mem *mem, size_t bytes);
+void *kv_calloc(kv_mem *mem, size_t count, size_t bytes);
+void *kv_realloc(kv_mem *mem, void *ptr, size_t bytes);
+void kv_free(kv_mem *mem, void *ptr); /* NULL is fine */
+
+/* Whole pages for arenas: `bytes` is a multiple of 4096, the result is aligned to `align` (a power of two >= 4096) and zeroed. */
+void *kv_mem_map(kv_mem *mem, size_t bytes, size_t align);
+void kv_mem_unmap(kv_mem *mem, void *ptr, size_t bytes);
+
+/* True when the next allocation of a KV_FAULTS build must fail; constant false otherwise. Arenas ask it too. */
+#ifdef KV_FAULTS
+bool kv_mem_fault(kv_mem *mem);
+#else
+static inline bool kv_mem_fault(kv_mem *mem) { (void)mem; return false; }
+#endif
+
+#endif

@@ -1,0 +1,69 @@
+/* Locks, waiting and memory order: the only file that knows how threads wait. A KV_DEBUG build checks the lock order (held ranks). */
+#ifndef KV_BASE_SYNC_H
+#define KV_BASE_SYNC_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Ranks: a thread takes locks in ascending rank only. Shards share a rank and are ordered by index. */
+typedef enum kv_rank {
+    KV_RANK_SHARD = 1,     /* rank of shard i is KV_RANK_SHARD, sub-order i */
+    KV_RANK_CLIENTS = 10,  /* the registry of sessions */
+    KV_RANK_PUBSUB = 11,
+    KV_RANK_TRACKING = 12,
+    KV_RANK_CONFIG = 13,
+    KV_RANK_SESSION = 14,  /* one session's mailbox and metadata */
+    KV_RANK_LOOP = 15,     /* a network thread's mailbox */
+    KV_RANK_STATS = 16,    /* slow log, latency events */
+    KV_RANK_ARENA = 20     /* a shared arena */
+} kv_rank;
+
+/* A mutex of 4 bytes (futex; state 0 free, 1 held, 2 held with waiters) and its rank for the checker. Zero-initialised is unlocked, rank unset. */
+typedef struct kv_mutex {
+    _Atomic uint32_t state;
+    uint16_t rank;
+    uint16_t order; /* ascending among locks of one rank */
+} kv_mutex;
+
+void kv_mutex_init(kv_mutex *mutex, kv_rank rank, unsigned order);
+void kv_mutex_lock_slow(kv_mutex *mutex);
+void kv_mutex_unlock_slow(kv_mutex *mutex);
+#ifdef KV_DEBUG
+void kv_rank_acquire(const kv_mutex *mutex, bool tried); /* aborts on a wrong order; a try-lock may come in any order */
+void kv_rank_release(const kv_mutex *mutex);
+bool kv_rank_holds_any(void); /* does this thread hold any lock? Asserted false before blocking, I/O and Python */
+#else
+static inline void kv_rank_acquire(const kv_mutex *mutex, bool tried) { (void)mutex; (void)tried; }
+static inline void kv_rank_release(const kv_mutex *mutex) { (void)mutex; }
+static inline bool kv_rank_holds_any(void) { return false; }
+#endif
+
+static inline bool kv_mutex_trylock(kv_mutex *mutex) {
+    uint32_t expected = 0;
+    if (!atomic_compare_exchange_strong_explicit(&mutex->state, &expected, 1, memory_order_acquire, memory_order_relaxed)) return false;
+    kv_rank_acquire(mutex, true);
+    return true;
+}
+static inline void kv_mutex_lock(kv_mutex *mutex) {
+    uint32_t expected = 0;
+    if (!atomic_compare_exchange_strong_explicit(&mutex->state, &expected, 1, memory_order_acquire, memory_order_relaxed))
+        kv_mutex_lock_slow(mutex);
+    kv_rank_acquire(mutex, false);
+}
+static inline void kv_mutex_unlock(kv_mutex *mutex) {
+    kv_rank_release(mutex);
+    if (atomic_exchange_explicit(&mutex->state, 0, memory_order_release) == 2) kv_mutex_unlock_slow(mutex);
+}
+
+/* A thread waits until *word differs from `seen`, is woken, or `deadline_ns` (CLOCK_MONOTONIC; UINT64_MAX: none) passes.
+ * Returns false on time-out. Spurious returns are possible: callers loop. */
+bool kv_wait_word(_Atomic uint32_t *word, uint32_t seen, uint64_t deadline_ns);
+void kv_wake_word(_Atomic uint32_t *word, bool all);
+
+/* Threads: `name` shows in ps and top (15 bytes). Returns KV_OK's value 0 or an errno. Signals are blocked in the new thread. */
+typedef struct kv_thread { unsigned long handle; bool joinable; } kv_thread;
+int kv_thread_start(kv_thread *thread, const char *name, void (*run)(void *), void *arg);
+void kv_thread_join(kv_thread *thread);
+
+#endif
