@@ -1,0 +1,91 @@
+/* The hash type: fields with values, and optionally a time at which a field expires.
+ *
+ * Small hashes are one listpack (field, value, field, value, ...); big ones, and every hash that was ever given a field expiry, are a table
+ * of blocks plus a heap of the fields that expire. A function changes `v` in place (u and enc): the caller has set v->type.
+ *
+ * Time: `now_ms` decides which fields are expired. A field whose expiry is not after now is invisible to reads and gone for writes, but it is
+ * counted by kv_hash_length until it is reclaimed. KV_HASH_ALL as now shows everything: log replay, saving, digests.
+ *
+ * On KV_ENOMEM nothing has changed, except that the encoding may have become KV_ENC_HASHTABLE. Slices returned are valid until the next
+ * change of the hash (and as long as their scratch). */
+#ifndef KV_TYPES_HASH_H
+#define KV_TYPES_HASH_H
+
+#include "base/arena.h"
+#include "base/rng.h"
+#include "base/slice.h"
+#include "base/status.h"
+#include "ds/listpack.h"
+#include "types/value.h"
+
+#define KV_HASH_NO_EXPIRY INT64_MAX /* the field does not expire */
+#define KV_HASH_KEEP_EXPIRY (INT64_MAX - 1) /* kv_hash_set: leave the field's expiry as it is */
+#define KV_HASH_ALL INT64_MIN /* as now_ms: no field is expired yet */
+
+/* One field as read. An integer of a listpack is written into scratch, so the struct must not be copied while its slices are in use. */
+typedef struct kv_hash_item {
+    kv_slice field, value;
+    int64_t expiry_ms; /* KV_HASH_NO_EXPIRY: none */
+    char field_scratch[KV_LP_SCRATCH], value_scratch[KV_LP_SCRATCH];
+} kv_hash_item;
+
+/* ---- whole values ---- */
+kv_status kv_hash_create(kv_value *v, kv_arena *a); /* an empty listpack; sets type too */
+/* Takes over a listpack block of `a` that kv_lp_validate (deep) accepted. KV_ECORRUPT: odd count, no item or a field twice. On failure the block
+ * is still the caller's. Becomes a table when over the limits. */
+kv_status kv_hash_adopt_listpack(kv_value *v, kv_arena *a, const kv_limits *limits, uint8_t *lp);
+void kv_hash_free(kv_value *v, kv_arena *a);
+/* Frees for at most *budget elements and takes what it did off *budget. True: all is freed. The value is good for nothing else meanwhile. */
+bool kv_hash_free_some(kv_value *v, kv_arena *a, size_t *budget);
+kv_status kv_hash_copy(const kv_value *src, kv_value *dst, kv_arena *a); /* `a` is the copy's arena; with expiries */
+/* For RENAME and MOVE into another shard: small forms are copied and freed, big ones stay in `from`, which becomes shared. */
+kv_status kv_hash_rehome(kv_value *v, kv_arena *from, kv_arena *to);
+size_t kv_hash_length(const kv_value *v); /* O(1); counts expired fields that are still there */
+size_t kv_hash_memory(const kv_value *v, size_t samples); /* bytes beside the value itself, from `samples` fields (0: all) */
+bool kv_hash_check(const kv_value *v);
+
+/* Converts to the table form when `fields` more pairs, or a string of `longest` bytes, do not fit a listpack. HSET calls it once in front. */
+kv_status kv_hash_prepare(kv_value *v, kv_arena *a, const kv_limits *limits, size_t fields, size_t longest);
+
+/* ---- one field ---- */
+bool kv_hash_get(const kv_value *v, kv_slice field, int64_t now_ms, kv_hash_item *out); /* out->field is not set */
+
+typedef struct kv_hash_change {
+    bool created; /* the field was not there, or expired */
+    bool expired; /* ... it was there, expired, and has been replaced or removed */
+} kv_hash_change;
+
+/* Sets a field. expiry_ms: a time, KV_HASH_NO_EXPIRY (clears) or KV_HASH_KEEP_EXPIRY (an expired field's is never kept). `out` may be NULL. */
+kv_status kv_hash_set(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice field, kv_slice value, int64_t expiry_ms, int64_t now_ms,
+                      kv_hash_change *out);
+/* Removes a field that is visible at now_ms. KV_ENOTFOUND: it is not. */
+kv_status kv_hash_delete(kv_value *v, kv_arena *a, kv_slice field, int64_t now_ms);
+/* Sets or clears (KV_HASH_NO_EXPIRY) a visible field's expiry; a time that is not after now does not remove the field. KV_ENOTFOUND. */
+kv_status kv_hash_set_expiry(kv_value *v, kv_arena *a, kv_slice field, int64_t expiry_ms, int64_t now_ms);
+
+/* ---- expiry ---- */
+int64_t kv_hash_next_expiry(const kv_value *v); /* the earliest expiry of any field, INT64_MAX: none. O(1) */
+size_t kv_hash_volatile_count(const kv_value *v); /* fields that have an expiry, O(1) */
+size_t kv_hash_expired_count(const kv_value *v, int64_t now_ms); /* of which are expired; O(expired) */
+typedef void (*kv_hash_expired_fn)(void *ctx, kv_slice field); /* before the field goes; must not touch the hash */
+/* Removes up to `budget` fields whose expiry is not after now, earliest first; `fn` may be NULL. Returns how many. O(log volatile) each;
+ * allocates nothing. The hash may be empty afterwards: the caller removes the key. */
+size_t kv_hash_expire_due(kv_value *v, kv_arena *a, int64_t now_ms, size_t budget, kv_hash_expired_fn fn, void *ctx);
+
+/* ---- all fields ---- */
+typedef struct kv_hash_iter { /* no change to the hash while it is in use */
+    const kv_value *v;
+    const uint8_t *pos; /* listpack: the next field */
+    uint64_t at[4];     /* table: its iterator */
+    int64_t now_ms;
+} kv_hash_iter;
+void kv_hash_iter_init(kv_hash_iter *it, const kv_value *v, int64_t now_ms);
+bool kv_hash_iter_next(kv_hash_iter *it, kv_hash_item *out); /* false: no more. Order of insertion in a listpack, arbitrary in a table */
+
+/* SCAN: calls `fn` for a page of visible fields (about `count`; all of a listpack) and returns the next cursor, 0 at the end. Any cursor is safe. */
+typedef void (*kv_hash_item_fn)(void *ctx, const kv_hash_item *item);
+uint64_t kv_hash_scan(const kv_value *v, uint64_t cursor, size_t count, int64_t now_ms, kv_hash_item_fn fn, void *ctx);
+/* A visible field, near-uniformly; false when there is none. */
+bool kv_hash_random(const kv_value *v, kv_rng *rng, int64_t now_ms, kv_hash_item *out);
+
+#endif
