@@ -1,0 +1,152 @@
+/* What a handler sees of the world: its arguments, the keys it declared, the reply, the clock. A handler takes no lock, knows no socket and
+ * allocates only through the types and the store: dispatch has locked the shards of every declared key before it runs.
+ *
+ *   void kv_cmd_hlen(kv_ctx *c) {
+ *       kv_value *v;
+ *       kv_key key = kv_ctx_key(c, 1);
+ *       if (!kv_ctx_find_type(c, &key, KV_HASH, KV_FIND_READ, &v)) return;   // WRONGTYPE has been replied
+ *       kv_reply_int(c->reply, v ? (int64_t)kv_hash_length(v) : 0);
+ *   }
+ *
+ * The order for a change: find, validate, then kv_ctx_modify (or add, delete, set_string, ...), mutate, kv_ctx_changed, reply.
+ * Nothing may fail after the first mutation: allocate first, or use the types' calls that do so. */
+#ifndef KV_ENGINE_CTX_H
+#define KV_ENGINE_CTX_H
+
+#include "base/slice.h"
+#include "base/status.h"
+#include "engine/reply.h"
+#include "store/keyspace.h"
+#include "types/value.h"
+
+struct kv_engine;
+struct kv_session;
+struct kv_command;
+
+/* A key of this command: where it lives. Cheap to copy; `name` borrows from argv. */
+typedef struct kv_key {
+    kv_slice name;
+    uint64_t hash;
+    kv_shard *shard;
+    int db;
+} kv_key;
+
+#define KV_CTX_KEYS 8 /* keys whose hash dispatch keeps inline; more go to the session's scratch */
+
+typedef struct kv_ctx {
+    struct kv_engine *engine;
+    struct kv_session *session;
+    const struct kv_command *command;
+    const kv_slice *argv; /* argv[0] is the command's name as it was typed; containers: argv[1] is the subcommand */
+    int argc;
+    int db; /* the session's database when the command began */
+    kv_reply *reply;
+
+    /* --- the engine's own --- */
+    uint64_t locked;    /* bit i: shard i is locked by this unit */
+    uint32_t epoch;     /* snapshot epoch of this unit's writes; 0 until begin_write */
+    int64_t now_ms;     /* wall time, read once; 0 until asked for */
+    uint64_t dirty;     /* changes made (rdb_changes_since_last_save) */
+    uint32_t key_count; /* keys in key_refs */
+    const int *key_args;         /* argument index of each declared key */
+    const uint64_t *key_hashes;  /* and its hash */
+    bool in_exec;       /* inside EXEC: blocking commands do not block */
+    bool rerun;         /* a blocked command being tried again on behalf of its session */
+    bool blocked;       /* set by kv_ctx_block */
+    kv_limits limits;
+    bool limits_set;
+    void *wakes;        /* sessions to wake once the locks are released */
+} kv_ctx;
+
+/* ---- arguments: on failure the error has been replied and false is returned ---- */
+bool kv_ctx_i64(kv_ctx *c, int arg, int64_t *out);  /* "ERR value is not an integer or out of range" */
+bool kv_ctx_i64_or(kv_ctx *c, int arg, int64_t *out, const char *error);
+bool kv_ctx_range_i64(kv_ctx *c, int arg, int64_t min, int64_t max, int64_t *out, const char *error); /* error NULL: "ERR value is out of range, must ..." */
+bool kv_ctx_positive(kv_ctx *c, int arg, int64_t *out); /* >= 0, else "ERR value is out of range, must be positive" */
+bool kv_ctx_double(kv_ctx *c, int arg, double *out); /* "ERR value is not a valid float" */
+bool kv_ctx_double_or(kv_ctx *c, int arg, double *out, const char *error);
+bool kv_ctx_timeout(kv_ctx *c, int arg, int64_t *timeout_ms); /* decimal seconds; 0: for ever */
+static inline bool kv_ctx_is(const kv_ctx *c, int arg, const char *word) { return kv_slice_is(c->argv[arg], word); }
+
+/* ---- errors with fixed texts ---- */
+void kv_ctx_wrong_type(kv_ctx *c);
+void kv_ctx_syntax_error(kv_ctx *c);
+void kv_ctx_arity_error(kv_ctx *c); /* "ERR wrong number of arguments for 'x' command" */
+void kv_ctx_out_of_memory(kv_ctx *c); /* an allocation failed: "OOM ..." */
+/* True for KV_OK; otherwise replies the error that the status stands for and returns false. */
+bool kv_ctx_ok(kv_ctx *c, kv_status status);
+
+/* ---- time, limits, randomness ---- */
+int64_t kv_ctx_now_ms(kv_ctx *c);            /* one instant for the whole unit */
+const kv_limits *kv_ctx_limits(kv_ctx *c);   /* encoding thresholds, one copy a unit */
+kv_rng *kv_ctx_rng(kv_ctx *c);               /* guarded by the locked shard of the first key, else the session's own */
+kv_mem *kv_ctx_mem(kv_ctx *c);               /* scratch memory: free it before returning */
+
+/* ---- keys ---- */
+kv_key kv_ctx_key(kv_ctx *c, int arg);            /* a declared key; KV_DEBUG asserts that its shard is locked */
+kv_key kv_ctx_key_named(kv_ctx *c, kv_slice name); /* a name made at run time (SORT BY, GET): legal only for ALL_KEYS commands */
+kv_key kv_ctx_key_in(kv_ctx *c, int arg, int db);  /* the same name in another database (COPY, MOVE): the shard is the same */
+kv_arena *kv_ctx_arena(const kv_key *key);         /* where this key's value lives */
+
+typedef enum kv_find {
+    KV_FIND_READ,   /* counts a hit or miss, refreshes LRU/LFU, tracks for client-side caching; a miss may notify `keymiss` */
+    KV_FIND_WRITE,  /* the key is about to change: expired ones are removed first */
+    KV_FIND_PEEK    /* neither statistics nor LRU (OBJECT, TYPE, TTL, EXISTS use what Valkey does: NOTOUCH) */
+} kv_find;
+
+/* The live value or NULL; a key past its expiry is removed (with its `expired` event) and reported absent. */
+kv_value *kv_ctx_find(kv_ctx *c, const kv_key *key, kv_find how);
+/* The same, with the type checked: false after replying WRONGTYPE; true with *v NULL when absent. */
+bool kv_ctx_find_type(kv_ctx *c, const kv_key *key, kv_type type, kv_find how, kv_value **v);
+
+/* ---- changes: begin_write() happens in the first of these ---- */
+void kv_ctx_modify(kv_ctx *c, const kv_key *key, kv_value *v); /* before changing v in place: stamps its version */
+/* Add a key that is absent. `fresh` (made by kv_hash_create ... in kv_ctx_arena(key)) moves into the entry; the result is where it lives now.
+ * Emits `new` when enabled and readies blocked clients. NULL: out of memory, replied, nothing changed (the caller frees `fresh`). */
+kv_value *kv_ctx_add(kv_ctx *c, const kv_key *key, const kv_value *fresh);
+/* Set a string, whatever was there before. keep: keep the expiry; else expire_ms (<0: none). False: out of memory, replied. */
+bool kv_ctx_set_string(kv_ctx *c, const kv_key *key, kv_slice bytes, bool keep, int64_t expire_ms);
+/* Remove; the value is freed later, outside the lock when it is big. True when it was there. No event: the caller names it. */
+bool kv_ctx_delete(kv_ctx *c, const kv_key *key);
+/* Set or clear (<0) the expiry. The entry may move: use the result. NULL: out of memory, replied. */
+kv_value *kv_ctx_set_expire(kv_ctx *c, const kv_key *key, kv_value *v, int64_t expire_ms);
+/* A hash's earliest field expiry may have changed (call after every change of field TTLs). False: out of memory, replied. */
+bool kv_ctx_field_expiry_changed(kv_ctx *c, const kv_key *key, kv_value *v);
+/* A container became empty: deletes the key and emits `del`. */
+void kv_ctx_delete_empty(kv_ctx *c, const kv_key *key);
+/* After a change: counts it, touches WATCH and client-side caches, emits the keyspace event. event NULL: none. */
+void kv_ctx_changed(kv_ctx *c, const kv_key *key, unsigned event_class, const char *event);
+/* Only the event (rename_from, ...). */
+void kv_ctx_notify(kv_ctx *c, const kv_key *key, unsigned event_class, const char *event);
+/* The key's type changed or it appeared without kv_ctx_add (RENAME, COPY, SWAPDB): blocked clients are looked at after this unit. */
+void kv_ctx_ready(kv_ctx *c, const kv_key *key);
+
+/* Event classes, as in notify-keyspace-events. */
+enum {
+    KV_EVENT_KEYSPACE = 1 << 0, /* K */
+    KV_EVENT_KEYEVENT = 1 << 1, /* E */
+    KV_EVENT_GENERIC = 1 << 2,  /* g */
+    KV_EVENT_STRING = 1 << 3,   /* $ */
+    KV_EVENT_LIST = 1 << 4,     /* l */
+    KV_EVENT_SET = 1 << 5,      /* s */
+    KV_EVENT_HASH = 1 << 6,     /* h */
+    KV_EVENT_ZSET = 1 << 7,     /* z */
+    KV_EVENT_EXPIRED = 1 << 8,  /* x */
+    KV_EVENT_EVICTED = 1 << 9,  /* e */
+    KV_EVENT_STREAM = 1 << 10,  /* t */
+    KV_EVENT_KEYMISS = 1 << 11, /* m */
+    KV_EVENT_MODULE = 1 << 12,  /* d */
+    KV_EVENT_NEW = 1 << 13      /* n */
+};
+
+/* ---- blocking ---- */
+/* Wait until one of the keys holds a value of `type`, then run this command again for this session (c->rerun is set; a handler that still
+ * finds nothing calls kv_ctx_block again and keeps its place in the queue). Registered under the same locks that the handler looked under, so
+ * no wake-up is lost. Returns false when this session may not block (inside MULTI, scripts): the handler then writes its empty reply itself.
+ * On time-out the session gets a null array (null_array) or a null. timeout_ms 0: for ever. args: argument indices of the keys. */
+bool kv_ctx_block(kv_ctx *c, const int *args, int count, kv_type type, int64_t timeout_ms, bool null_array);
+
+/* ---- scan cursors, shared by SCAN, SSCAN, HSCAN, ZSCAN ---- */
+bool kv_ctx_cursor(kv_ctx *c, int arg, uint64_t *out); /* "ERR invalid cursor" */
+
+#endif

@@ -1,0 +1,114 @@
+/* The engine: one store with everything that hangs from it. Two engines in one process share nothing.
+ *
+ * Lock order (ascending; KV_DEBUG builds check it): shards by index, then at most one leaf of {clients, pubsub, tracking, config, session, loop,
+ * stats}, in that order where two are needed, then a shared arena. The exclusive gate is "every shard": FLUSHALL, SWAPDB and commands
+ * that cannot name their keys lock all of them, so that no other lock is needed on the way of the rest (docs/design/locks.md). */
+#ifndef KV_ENGINE_ENGINE_H
+#define KV_ENGINE_ENGINE_H
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/siphash.h"
+#include "base/sync.h"
+#include "base/vfs.h"
+#include "engine/command.h"
+#include "engine/config.h"
+#include "engine/session.h"
+#include "store/keyspace.h"
+
+struct kv_pubsub;
+struct kv_tracking;
+struct kv_monitor;
+struct kv_commandlog;
+struct kv_latency;
+struct kv_cron;
+
+/* What a command has cost so far. Relaxed atomics: any thread adds. */
+typedef struct kv_command_stats {
+    _Atomic uint64_t calls, nanoseconds, rejected, failed;
+    _Atomic(struct kv_histogram *) histogram; /* latency in ns, log-linear; made at the first call while latency-tracking is on */
+} kv_command_stats;
+
+/* Counters of INFO stats and friends. Relaxed. */
+typedef struct kv_engine_stats {
+    _Atomic uint64_t connections, commands, expired_keys, expired_fields, evicted_keys, evicted_clients, keyspace_hits, keyspace_misses, net_input, net_output,
+        rejected_connections, unexpected_errors, total_error_replies, expired_time_cap_reached, active_expire_cycle_ns, lazyfreed, auth_failures,
+        query_buffer_limit_disconnects, output_buffer_limit_disconnects, reads_processed, writes_processed, dirty, pauses;
+} kv_engine_stats;
+
+/* Errors by their code ("WRONGTYPE"): INFO errorstats. Guarded by stats_lock. */
+typedef struct kv_error_stat { char code[32]; uint64_t count; } kv_error_stat;
+#define KV_ERROR_STATS 128
+
+/* How the host (kvcore serve, a Python object, a test) wants to be asked. All may be NULL. Called with no lock held. */
+typedef struct kv_engine_hooks {
+    void *arg;
+    void (*shutdown)(void *arg, bool now, bool force, bool save, bool nosave); /* SHUTDOWN was accepted */
+    kv_status (*config_applied)(void *arg, int field); /* CONFIG SET changed what net must act on (port, bind, maxclients, io-threads, ...) */
+} kv_engine_hooks;
+
+typedef struct kv_engine {
+    kv_mem mem;
+    kv_clock clock;
+    kv_log log;
+    const kv_vfs *vfs;
+    kv_store store;
+    kv_config config;
+    kv_engine_hooks hooks;
+    char run_id[41];
+    uint64_t started_mono_ns;
+    int64_t started_ms;
+    /* write order */
+    _Atomic uint32_t epoch; /* snapshot epoch: a unit reads it once, with all its locks held */
+    _Atomic uint64_t sequence; /* taken in publish(), still under the locks */
+    /* sessions */
+    kv_mutex clients_lock;
+    kv_session *clients; /* list, oldest first */
+    kv_session *clients_last;
+    _Atomic uint32_t client_count, blocked_count, pubsub_count, tracking_count, monitor_count, watching_count, in_process_count;
+    _Atomic uint64_t next_client_id;
+    /* CLIENT PAUSE: until when, and whether only writes */
+    _Atomic int64_t pause_until_ms; /* 0: not paused */
+    _Atomic bool pause_writes_only;
+    _Atomic uint32_t pause_signal; /* bumped at UNPAUSE and when a pause is shortened; in-process callers wait on it */
+    /* subsystems: each with its own leaf lock */
+    struct kv_pubsub *pubsub;
+    struct kv_tracking *tracking;
+    struct kv_monitor *monitor;
+    struct kv_commandlog *commandlog;
+    struct kv_latency *latency;
+    struct kv_cron *cron; /* NULL until something needs the background thread */
+    kv_mutex cron_lock;
+    /* statistics */
+    kv_engine_stats stats;
+    kv_command_stats *command_stats; /* by kv_command.index */
+    kv_mutex stats_lock;
+    kv_error_stat error_stats[KV_ERROR_STATS];
+    size_t error_stat_count;
+    /* DEBUG switches */
+    _Atomic bool active_expire;  /* DEBUG SET-ACTIVE-EXPIRE */
+    _Atomic bool shutting_down;
+    _Atomic uint32_t lru_clock;  /* seconds, 24 bits; refreshed by cron and by whoever reads the time */
+} kv_engine;
+
+typedef struct kv_engine_options {
+    unsigned shards;      /* 0: the default; a power of two, at most 64 */
+    unsigned databases;   /* 0: 16 */
+    const kv_vfs *vfs;    /* NULL: the real one */
+    uint64_t seed;        /* 0: from the system; else hash seeds and random choices are reproducible (tests) */
+    kv_engine_hooks hooks;
+} kv_engine_options;
+
+/* Under 100 us and well under 1 MiB: no thread, no page of any shard. NULL when out of memory. */
+kv_engine *kv_engine_create(const kv_engine_options *options);
+/* Every session must be gone. Stops the background thread, frees all. */
+void kv_engine_destroy(kv_engine *engine);
+
+/* Starts the background thread (active expiry, lazy free, rehash, eviction) if it is not running. No lock held. False: no thread could be made. */
+bool kv_engine_need_cron(kv_engine *engine);
+
+/* used_memory: what the store and its clients hold, as INFO reports it and maxmemory compares it. O(shards). */
+size_t kv_engine_used_memory(kv_engine *engine);
+
+#endif

@@ -1,0 +1,102 @@
+/* A session: one client, whichever door it came through. Owned by one thread at a time (its network loop, or the Python call that borrowed it);
+ * what other threads may touch is said field by field.
+ *
+ * Messages from others (pub/sub, invalidations, MONITOR lines, the reply of a blocked command that another thread served) go to `mailbox`, already
+ * in this session's format; the owner drains it between commands. A session is freed when its last reference goes: a thread that has to wake
+ * it after releasing its locks holds one. */
+#ifndef KV_ENGINE_SESSION_H
+#define KV_ENGINE_SESSION_H
+
+#include "base/buf.h"
+#include "base/rng.h"
+#include "base/sync.h"
+#include "engine/command.h"
+#include "engine/reply.h"
+
+struct kv_engine;
+struct kv_session;
+
+typedef struct kv_session_facts {
+    size_t query_len, query_free, output_len, output_chunks, memory;
+    int fd;
+    char events[3];
+} kv_session_facts;
+
+typedef struct kv_session_ops {
+    /* There is something for this session (mail, a served block, a kill). Called with no lock held, from any thread. */
+    void (*wake)(struct kv_session *session);
+    /* The connection's own facts for CLIENT LIST; any thread, under the registry's lock. NULL for in-process sessions. */
+    void (*describe)(struct kv_session *session, kv_session_facts *facts);
+} kv_session_ops;
+
+typedef enum kv_block_state { KV_BLOCK_NONE, KV_BLOCK_WAITING, KV_BLOCK_SERVING, KV_BLOCK_DONE } kv_block_state;
+
+typedef enum kv_reply_mode { KV_REPLY_ON, KV_REPLY_OFF, KV_REPLY_SKIP_NEXT, KV_REPLY_SKIP } kv_reply_mode;
+
+typedef enum kv_session_kind { KV_SESSION_NORMAL, KV_SESSION_PUBSUB, KV_SESSION_REPLICA, KV_SESSION_PRIMARY } kv_session_kind;
+
+struct kv_transaction; /* engine/transaction.h: queued commands and watched keys */
+struct kv_ticket;      /* engine/blocking.h: what a blocked session waits for */
+struct kv_subscriber;  /* engine/pubsub.h */
+struct kv_tracker;     /* engine/tracking.h */
+
+typedef struct kv_session {
+    /* owner only */
+    struct kv_engine *engine;
+    const kv_session_ops *ops; /* NULL: waits on `signal` */
+    void *owner;               /* the connection, or the Python object */
+    kv_format format;          /* of replies and mail */
+    int db;
+    int resp;                  /* 2 or 3 */
+    bool authenticated;
+    bool in_process;           /* no socket: embedded calls; not limited by protected mode, not listed as a normal client */
+    bool closing;              /* close after the replies written so far are sent */
+    bool close_now;            /* close without sending */
+    bool monitor;
+    bool no_evict, no_touch;
+    bool readonly;             /* READONLY/READWRITE are cluster's; kept for RESET */
+    kv_reply_mode reply_mode;
+    struct kv_transaction *transaction; /* NULL outside MULTI and without WATCH */
+    struct kv_ticket *ticket;           /* what it is blocked on */
+    struct kv_subscriber *subscriber;   /* NULL: nothing subscribed */
+    struct kv_tracker *tracker;         /* NULL: no client-side caching */
+    kv_rng rng;
+    /* read by other threads under the registry's lock, written by the owner under it (CLIENT LIST, CLIENT KILL filters) */
+    uint64_t id;
+    kv_buf name, lib_name, lib_version, user;
+    char address[128], local_address[128]; /* "ip:port" or "path:0" */
+    int64_t created_ms;
+    struct kv_session *next, *previous; /* registry list */
+    kv_session_kind kind;
+    /* any thread */
+    _Atomic int64_t last_command_ms;
+    _Atomic const kv_command *last_command;
+    _Atomic uint64_t commands, bytes_in, bytes_out;
+    _Atomic uint32_t references;
+    _Atomic uint32_t block_state;   /* kv_block_state */
+    _Atomic uint32_t blocked_error; /* how CLIENT UNBLOCK ended it */
+    _Atomic bool killed;            /* close at the next quiescent point */
+    _Atomic bool dirty_cas;         /* a watched key changed: EXEC fails */
+    _Atomic uint32_t signal;        /* in-process sessions wait on it; bumped by every wake */
+    _Atomic bool wake_pending;      /* on some thread's wake list */
+    struct kv_session *wake_next;   /* that list's link: belongs to who set wake_pending */
+    /* under `mutex` (rank SESSION) */
+    kv_mutex mutex;
+    kv_buf mailbox;
+    _Atomic size_t mail_len; /* == mailbox.len: a cheap look without the lock */
+} kv_session;
+
+/* Creates and registers. NULL when out of memory. The caller owns one reference. O(1). */
+kv_session *kv_session_create(struct kv_engine *engine, const kv_session_ops *ops, void *owner);
+/* Leaves every table (pub/sub, tracking, watch, waiters), unregisters, gives the owner's reference back. Owner's thread, no lock held. */
+void kv_session_destroy(kv_session *session);
+void kv_session_retain(kv_session *session);
+void kv_session_release(kv_session *session);
+
+/* Back to the state of a new connection: RESET. */
+void kv_session_reset(kv_session *session);
+
+/* Move the mail to the end of `out`. Owner only. Cost O(bytes). */
+void kv_session_drain(kv_session *session, kv_buf *out);
+
+#endif
