@@ -1,0 +1,97 @@
+/* The store: the key space of one engine, split by hash into shards that are locked one by one.
+ *
+ * A key's shard comes from the top bits of its hash, so the table inside the shard can use the low ones. All memory of a shard's keys comes from
+ * its arena, under its lock. Shards and databases cost nothing before their first write. */
+#ifndef KV_STORE_SHARD_H
+#define KV_STORE_SHARD_H
+
+#include "base/rng.h"
+#include "base/siphash.h"
+#include "store/access.h"
+#include "store/keyspace.h"
+
+#define KV_MAX_SHARDS 64u
+
+/* A container that has left the key space and waits to be freed in steps. */
+typedef struct kv_garbage {
+    struct kv_garbage *next;
+    kv_value value;
+} kv_garbage;
+
+typedef struct kv_shard {
+    kv_mutex lock; /* guards everything below but the atomics */
+    unsigned index;
+    struct kv_store *store;
+    kv_arena *arena;        /* NULL until the first kv_shard_db_open */
+    kv_keydb **dbs;         /* store->db_count pointers, NULL where nothing was ever written; the array comes with the arena */
+    kv_keydb_counts *counts; /* store->db_count; any thread */
+    kv_rng rng;
+    uint16_t version;       /* the epoch that writes are stamped with; the engine's begin_write sets it */
+    int64_t now_ms;         /* the running command's time; whoever takes the lock to run a command sets it. Stamps access clocks */
+    uint64_t last_write_seq; /* of the last record published while this shard was locked */
+    kv_garbage *garbage;    /* big values to be freed in steps */
+    kv_keydb *flushed;      /* whole databases to be freed in steps */
+    _Atomic bool has_garbage; /* either list is not empty: any thread */
+    void *waiters;          /* the engine's: clients blocked on keys of this shard */
+    void *watchers;         /* the engine's: WATCHed keys of this shard */
+} __attribute__((aligned(64))) kv_shard;
+
+typedef struct kv_store {
+    kv_mem *mem;
+    kv_hash_seed seed;
+    unsigned shard_count; /* a power of two <= KV_MAX_SHARDS */
+    unsigned shard_shift; /* 63 - log2(shard_count) */
+    unsigned db_count;
+    kv_shard *shards;
+    _Atomic kv_access_config access; /* how access clocks are kept: from maxmemory-policy and the lfu settings */
+} kv_store;
+
+/* KV_EINVAL: shard_count is not a power of two in 1..64, or db_count is 0. KV_ENOMEM. `seed` also seeds the shards' generators. */
+kv_status kv_store_init(kv_store *store, kv_mem *mem, unsigned shard_count, unsigned db_count, kv_hash_seed seed);
+void kv_store_deinit(kv_store *store); /* frees everything at once; nobody holds a lock */
+
+static inline uint64_t kv_store_hash(const kv_store *store, kv_slice key) { return kv_siphash(&store->seed, key.ptr, key.len); }
+static inline unsigned kv_store_shard_index(const kv_store *store, uint64_t hash) { return (unsigned)((hash >> 1) >> store->shard_shift); }
+static inline kv_shard *kv_store_shard_of(const kv_store *store, uint64_t hash) { return &store->shards[kv_store_shard_index(store, hash)]; }
+static inline uint64_t kv_store_all_shards(const kv_store *store) {
+    return store->shard_count == 64 ? UINT64_MAX : (UINT64_C(1) << store->shard_count) - 1;
+}
+
+/* The database of a shard: NULL when nothing was written there yet (for readers), or made on demand (NULL then means out of memory). */
+static inline kv_keydb *kv_shard_db(const kv_shard *shard, unsigned db) { return shard->dbs == NULL ? NULL : shard->dbs[db]; }
+kv_keydb *kv_shard_db_open(kv_shard *shard, unsigned db);
+
+/* ---- over all shards; the locks needed are told ---- */
+size_t kv_store_count(const kv_store *store, unsigned db);         /* DBSIZE: no lock */
+size_t kv_store_expire_count(const kv_store *store, unsigned db);  /* no lock */
+size_t kv_store_field_count(const kv_store *store, unsigned db);   /* hash keys with field expiries: no lock */
+int64_t kv_store_avg_ttl_ms(const kv_store *store, unsigned db);   /* no lock; an estimate */
+size_t kv_store_used(const kv_store *store);   /* bytes in live blocks of all arenas: no lock */
+size_t kv_store_mapped(const kv_store *store); /* bytes of pages held by all arenas: no lock */
+
+void kv_store_swap_db(kv_store *store, unsigned a, unsigned b);       /* all shards locked; O(shards) */
+void kv_shard_flush(kv_shard *shard, unsigned db);                    /* that shard locked; O(1): the database is freed later in steps */
+/* Memory of a shard all of whose databases are empty can be given back to the system. That shard locked. */
+void kv_shard_trim(kv_shard *shard);
+
+/* A shard chosen with a chance in proportion to its keys in `db`; KV_ENOTFOUND when there are none. No lock: look again under the lock. */
+kv_status kv_store_random_shard(const kv_store *store, unsigned db, kv_rng *rng, unsigned *out);
+
+/* SCAN. A cursor says shard and place; 0 begins, 0 ends, any other value is safe. _scan_mask tells which shards to lock for a call that wants about
+ * `count` keys (no lock needed); kv_store_scan walks those of `mask` (locked) from the cursor on, calling `fn` for each entry, until `count` were
+ * seen or the next shard is not in the mask. Every key that stays from start to end is seen at least once. `fn` may not change the database. */
+uint64_t kv_store_scan_mask(const kv_store *store, unsigned db, uint64_t cursor, size_t count);
+uint64_t kv_store_scan(kv_store *store, unsigned db, uint64_t cursor, uint64_t mask, size_t count, void (*fn)(void *arg, kv_value *v), void *arg);
+
+/* ---- freeing ---- */
+/* Takes a detached entry (kv_keydb_detach). That shard locked. */
+void kv_shard_dispose(kv_shard *shard, kv_value *entry);
+/* Takes a value that was never in, or is no more in, the key space (its containers; the 16 bytes themselves are the caller's). */
+void kv_shard_dispose_value(kv_shard *shard, kv_value value);
+/* Frees about `budget` elements of what waits. That shard locked: give the lock up between calls. True when nothing waits any more. */
+bool kv_shard_free_some(kv_shard *shard, size_t budget);
+
+bool kv_shard_check(const kv_shard *shard);
+bool kv_store_check(const kv_store *store); /* all shards locked, or nobody else there */
+
+#endif
