@@ -1,0 +1,49 @@
+"""Fixtures shared by all Python tests: servers to talk to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import servers
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[servers.Server]:
+    """A real Valkey, the reference for compatibility. Skips where there is none."""
+    if servers.find_peer("valkey-server") is None:
+        pytest.skip(servers.NO_PEER.format(program="valkey-server"))
+    server = servers.start_peer("valkey-server")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def second_valkey_server() -> Iterator[servers.Server]:
+    """Another real Valkey: comparing it with the first one must show no difference."""
+    if servers.find_peer("valkey-server") is None:
+        pytest.skip(servers.NO_PEER.format(program="valkey-server"))
+    server = servers.start_peer("valkey-server")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[servers.Server]:
+    """A real Redis 8, which differs from Valkey: the comparison has to notice."""
+    if servers.find_peer("redis-server") is None:
+        pytest.skip(servers.NO_PEER.format(program="redis-server"))
+    server = servers.start_peer("redis-server")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def served_kvcore() -> Iterator[servers.Server]:
+    """kvcore's own server as a process, shared by the whole test run."""
+    if servers.kvcore_command() is None:
+        pytest.skip("python -m kvcore serve does not run here: build the engine first")
+    server = servers.start_kvcore()
+    yield server
+    server.stop()

@@ -1,0 +1,156 @@
+"""Finding and running the servers that tests talk to: kvcore itself, and a real Valkey or Redis to compare with.
+
+A server gets a free port and a directory of its own, is up when it answers PING, and is killed when the interpreter ends
+whatever happened before.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.compat.resp import Connection, ConnectionClosed, ProtocolError, ReplyTimeout
+
+ROOT = Path(__file__).resolve().parent.parent
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 5.0
+NO_PEER = "no {program}: set KVCORE_PEERS, or put it under build/peers/bin or on PATH"
+
+
+@dataclass
+class Server:
+    """A running server process."""
+
+    name: str
+    port: int
+    process: subprocess.Popen[bytes]
+    directory: Path
+    host: str = "127.0.0.1"
+    log: Path = field(default_factory=Path)
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def connect(self, protocol: int = 2, timeout_s: float = 5.0) -> Connection:
+        connection = Connection(self.host, self.port, timeout_s=timeout_s)
+        if protocol != 2:
+            connection.must("HELLO", protocol)
+        return connection
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def rss_bytes(self) -> int:
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS"):
+                return int(line.split()[1]) * 1024
+        return 0
+
+    def stop(self) -> int | None:
+        """Ask it to end, then insist. Returns the exit status."""
+        if self.alive:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(STOP_TIMEOUT_S)
+        shutil.rmtree(self.directory, ignore_errors=True)
+        return self.process.returncode
+
+    def last_words(self) -> str:
+        with contextlib.suppress(OSError):
+            return self.log.read_text(errors="replace")[-2000:]
+        return ""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def find_peer(program: str) -> str | None:
+    """The path of a peer's program: $KVCORE_PEERS/bin, build/peers/bin, then PATH."""
+    places = [ROOT / "build" / "peers" / "bin"]
+    if peers := os.environ.get("KVCORE_PEERS"):
+        places.insert(0, Path(peers) / "bin")
+    for place in places:
+        if os.access(place / program, os.X_OK):
+            return str(place / program)
+    return shutil.which(program)
+
+
+def kvcore_environment() -> dict[str, str]:
+    """The environment in which `python -m kvcore` finds this tree's package even when it is not installed."""
+    environment = dict(os.environ)
+    source = str(ROOT / "src")
+    if source not in environment.get("PYTHONPATH", "").split(os.pathsep):
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [source, environment.get("PYTHONPATH", "")]))
+    return environment
+
+
+def kvcore_command() -> list[str] | None:
+    """How to run kvcore's server, or None when this tree has no built engine yet."""
+    probe = [sys.executable, "-m", "kvcore", "serve", "--version"]
+    try:
+        done = subprocess.run(
+            probe, env=kvcore_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return probe[:-1] if done.returncode == 0 else None
+
+
+def start(name: str, command: list[str], *options: str, port: int = 0, env: dict[str, str] | None = None) -> Server:
+    """Run `command --port P options` and wait until it answers."""
+    port = port or free_port()
+    directory = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+    log = directory / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [*command, "--port", str(port), *options], cwd=directory, stdout=out, stderr=subprocess.STDOUT, env=env
+        )
+    server = Server(name, port, process, directory, log=log)
+    atexit.register(server.stop)
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if not server.alive:
+            raise RuntimeError(f"{name} ended with status {process.returncode}: {server.last_words()}")
+        with contextlib.suppress(OSError, ConnectionClosed, ReplyTimeout, ProtocolError):
+            with Connection(server.host, port, timeout_s=1.0) as connection:
+                if connection.call("PING").kind in (b"+", b"-"):
+                    return server
+        time.sleep(0.02)
+    words = server.last_words()
+    server.stop()
+    raise RuntimeError(f"{name} did not answer within {START_TIMEOUT_S} s: {words}")
+
+
+PEER_OPTIONS = ("--save", "", "--appendonly", "no", "--enable-debug-command", "yes", "--loglevel", "warning")
+
+
+def start_peer(program: str = "valkey-server", *options: str, port: int = 0) -> Server:
+    path = find_peer(program)
+    if path is None:
+        raise FileNotFoundError(NO_PEER.format(program=program))
+    return start(program.partition("-")[0], [path], *PEER_OPTIONS, *options, port=port)
+
+
+def start_kvcore(*options: str, port: int = 0) -> Server:
+    command = kvcore_command()
+    if command is None:
+        raise FileNotFoundError("python -m kvcore serve does not run here: build the engine first")
+    return start("kvcore", command, "--enable-debug-command", "yes", *options, port=port, env=kvcore_environment())
