@@ -1,0 +1,5 @@
+from typing import Any
+
+lib: Any
+ffi: Any
+__file__: str
