@@ -16,12 +16,12 @@
 #include "base/slice.h"
 #include "base/status.h"
 #include "engine/reply.h"
-#include "store/keyspace.h"
+#include "engine/command.h"
+#include "store/shard.h"
 #include "types/value.h"
 
 struct kv_engine;
 struct kv_session;
-struct kv_command;
 
 /* A key of this command: where it lives. Cheap to copy; `name` borrows from argv. */
 typedef struct kv_key {
@@ -31,12 +31,12 @@ typedef struct kv_key {
     int db;
 } kv_key;
 
-#define KV_CTX_KEYS 8 /* keys whose hash dispatch keeps inline; more go to the session's scratch */
+struct kv_ready;
 
 typedef struct kv_ctx {
     struct kv_engine *engine;
     struct kv_session *session;
-    const struct kv_command *command;
+    const kv_command *command;
     const kv_slice *argv; /* argv[0] is the command's name as it was typed; containers: argv[1] is the subcommand */
     int argc;
     int db; /* the session's database when the command began */
@@ -47,15 +47,18 @@ typedef struct kv_ctx {
     uint32_t epoch;     /* snapshot epoch of this unit's writes; 0 until begin_write */
     int64_t now_ms;     /* wall time, read once; 0 until asked for */
     uint64_t dirty;     /* changes made (rdb_changes_since_last_save) */
-    uint32_t key_count; /* keys in key_refs */
-    const int *key_args;         /* argument index of each declared key */
-    const uint64_t *key_hashes;  /* and its hash */
+    uint32_t key_count;  /* declared keys */
+    uint32_t key_cursor; /* where kv_ctx_key looks first: handlers ask in order */
+    const kv_key_ref *key_refs; /* argument index of each declared key */
+    const uint64_t *key_hashes; /* and its hash */
     bool in_exec;       /* inside EXEC: blocking commands do not block */
     bool rerun;         /* a blocked command being tried again on behalf of its session */
     bool blocked;       /* set by kv_ctx_block */
     kv_limits limits;
     bool limits_set;
-    void *wakes;        /* sessions to wake once the locks are released */
+    struct kv_session *wakes; /* sessions to wake once the locks are released */
+    struct kv_ready *ready;   /* keys that blocked clients may be waiting for, oldest first */
+    struct kv_ready **ready_end;
 } kv_ctx;
 
 /* ---- arguments: on failure the error has been replied and false is returned ---- */
@@ -100,6 +103,8 @@ kv_value *kv_ctx_find(kv_ctx *c, const kv_key *key, kv_find how);
 bool kv_ctx_find_type(kv_ctx *c, const kv_key *key, kv_type type, kv_find how, kv_value **v);
 
 /* ---- changes: begin_write() happens in the first of these ---- */
+/* The key's database, for the store's own writing calls (kv_keydb_...). NULL: out of memory, replied. */
+kv_keydb *kv_ctx_open(kv_ctx *c, const kv_key *key);
 void kv_ctx_modify(kv_ctx *c, const kv_key *key, kv_value *v); /* before changing v in place: stamps its version */
 /* Add a key that is absent. `fresh` (made by kv_hash_create ... in kv_ctx_arena(key)) moves into the entry; the result is where it lives now.
  * Emits `new` when enabled and readies blocked clients. NULL: out of memory, replied, nothing changed (the caller frees `fresh`). */

@@ -21,26 +21,21 @@ kv_outcome kv_execute(kv_session *session, int argc, const kv_slice *argv, kv_bu
 /* Prepare a pipeline: touch the buckets of a command's keys so that they are in cache when it runs. A hint, never an error. */
 void kv_prefetch(kv_session *session, int argc, const kv_slice *argv);
 
-/* A blocked session: its time is up, it was killed, or it disconnected. True when the caller ended the wait (its reply, if any, is in the mailbox);
- * false when another thread is serving it: DONE and a wake follow at once. Owner's thread. */
-typedef enum kv_unblock { KV_UNBLOCK_TIMEOUT, KV_UNBLOCK_ERROR, KV_UNBLOCK_GONE } kv_unblock;
+/* A blocked session whose time is up, or that is to end (CLIENT KILL, a lost connection, a closing store). True when this ended the wait: its
+ * reply, if any, is in the mailbox. False when another thread got there first: look at kv_session_block_ended. Owner's thread. */
 bool kv_session_unblock(kv_session *session, kv_unblock why);
-/* After block_state became DONE: leave the waiting queues of other shards and be ready for the next command. Owner's thread. */
-void kv_session_unblocked(kv_session *session);
+/* After a wake: true when the block has ended (served, or CLIENT UNBLOCK): the session has left its waiting queues, its reply is in the mailbox
+ * and it may run the next command. False: still waiting. Owner's thread, no lock held. */
+bool kv_session_block_ended(kv_session *session);
 /* When the block ends by itself: monotonic ns, UINT64_MAX for never. */
 uint64_t kv_session_block_deadline(const kv_session *session);
 
 /* ---- for the engine's own files ---- */
 void kv_lock_shards(kv_engine *engine, uint64_t mask);
 void kv_unlock_shards(kv_engine *engine, uint64_t mask);
-static inline uint64_t kv_all_shards(const kv_engine *engine) {
-    return engine->store.count == 64 ? UINT64_MAX : (UINT64_C(1) << engine->store.count) - 1;
-}
 /* A unit of the engine itself (active expiry, eviction, lazy free): locks `mask`, no session. End it with kv_unit_end. */
 void kv_unit_begin(kv_ctx *c, kv_engine *engine, int db, uint64_t mask);
 void kv_unit_end(kv_ctx *c);
-/* Lock set of a resolved command; UINT64_MAX-like "all" for ALL_KEYS commands. Fills c's key refs. False: the keys are malformed (replied). */
-bool kv_command_lock_set(kv_ctx *c, uint64_t *mask);
 /* Run a handler inside a unit whose locks are held (dispatch, EXEC, a waiter being served). Counts statistics. */
 void kv_call(kv_ctx *c);
 

@@ -13,9 +13,9 @@
 #include "base/sync.h"
 #include "base/vfs.h"
 #include "engine/command.h"
-#include "engine/config.h"
 #include "engine/session.h"
-#include "store/keyspace.h"
+#include "engine/settings.h"
+#include "store/shard.h"
 
 struct kv_pubsub;
 struct kv_tracking;
@@ -54,7 +54,8 @@ typedef struct kv_engine {
     kv_log log;
     const kv_vfs *vfs;
     kv_store store;
-    kv_config config;
+    const kv_command_table *commands;
+    kv_settings settings;
     kv_engine_hooks hooks;
     char run_id[41];
     uint64_t started_mono_ns;
@@ -82,7 +83,7 @@ typedef struct kv_engine {
     kv_mutex cron_lock;
     /* statistics */
     kv_engine_stats stats;
-    kv_command_stats *command_stats; /* by kv_command.index */
+    kv_command_stats *command_stats; /* by kv_command.id */
     kv_mutex stats_lock;
     kv_error_stat error_stats[KV_ERROR_STATS];
     size_t error_stat_count;
@@ -93,6 +94,8 @@ typedef struct kv_engine {
 } kv_engine;
 
 typedef struct kv_engine_options {
+    const kv_command_table *commands;
+    const kv_config_table *config;
     unsigned shards;      /* 0: the default; a power of two, at most 64 */
     unsigned databases;   /* 0: 16 */
     const kv_vfs *vfs;    /* NULL: the real one */

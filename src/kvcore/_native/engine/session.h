@@ -29,7 +29,11 @@ typedef struct kv_session_ops {
     void (*describe)(struct kv_session *session, kv_session_facts *facts);
 } kv_session_ops;
 
-typedef enum kv_block_state { KV_BLOCK_NONE, KV_BLOCK_WAITING, KV_BLOCK_SERVING, KV_BLOCK_DONE } kv_block_state;
+/* WAITING goes to exactly one of SERVING (a pusher, under the key's lock) and ENDING (time-out, CLIENT UNBLOCK, the end): one winner by CAS. */
+typedef enum kv_block_state { KV_BLOCK_NONE, KV_BLOCK_WAITING, KV_BLOCK_SERVING, KV_BLOCK_ENDING, KV_BLOCK_DONE } kv_block_state;
+
+/* Why a wait ended without a key. */
+typedef enum kv_unblock { KV_UNBLOCK_TIMEOUT, KV_UNBLOCK_ERROR, KV_UNBLOCK_GONE } kv_unblock;
 
 typedef enum kv_reply_mode { KV_REPLY_ON, KV_REPLY_OFF, KV_REPLY_SKIP_NEXT, KV_REPLY_SKIP } kv_reply_mode;
 
@@ -74,7 +78,7 @@ typedef struct kv_session {
     _Atomic uint64_t commands, bytes_in, bytes_out;
     _Atomic uint32_t references;
     _Atomic uint32_t block_state;   /* kv_block_state */
-    _Atomic uint32_t blocked_error; /* how CLIENT UNBLOCK ended it */
+    _Atomic uint32_t unblock_why; /* kv_unblock: written by who moved block_state to ENDING */
     _Atomic bool killed;            /* close at the next quiescent point */
     _Atomic bool dirty_cas;         /* a watched key changed: EXEC fails */
     _Atomic uint32_t signal;        /* in-process sessions wait on it; bumped by every wake */
