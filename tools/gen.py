@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""Write everything that follows from the declarations in src/kvcore/_native/spec/.
+
+gen.py                              write the generated files
+gen.py --check                      exit with 1 when one of them is stale
+gen.py --verify-examples HOST:PORT  run the examples of the declarations against a real server
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from generator import config  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+NATIVE = ROOT / "src/kvcore/_native"
+SPEC = NATIVE / "spec"
+
+
+def outputs() -> dict[Path, str]:
+    """Path -> the text that belongs there."""
+    options = config.load(SPEC / "config.toml")
+    return {
+        NATIVE / "engine/errors.h": config.errors_header(SPEC / "errors.toml"),
+        NATIVE / "engine/config_fields.h": config.fields_header(options),
+        NATIVE / "api/config_table.h": config.table_header(),
+        NATIVE / "api/config_table.c": config.table_source(options),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a generated file is stale")
+    arguments = parser.parse_args()
+    stale = [(path, text) for path, text in outputs().items() if not path.exists() or path.read_text() != text]
+    for path, text in stale:
+        if not arguments.check:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        print(f"{'stale' if arguments.check else 'wrote'}: {path.relative_to(ROOT)}")
+    return 1 if arguments.check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The parts of tools/gen.py: declarations in, generated files out."""
