@@ -11,7 +11,8 @@ CTEST_VARIANT ?= asan
 SANITIZED = build/lib-$(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help build dev test pytest ctest demo check format-check lint types layers generated gen format asan ubsan tsan fuzz bench peers wheel clean
+.PHONY: help build dev test pytest ctest demo check format-check lint types layers generated gen format asan asan-c asan-python \
+        ubsan ubsan-c ubsan-python tsan tsan-c tsan-python fuzz bench peers wheel clean
 
 help: ## list the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,16 +67,20 @@ define sanitized
 	  $(BIN)/python -m pytest -p no:cacheprovider --timeout 600 $(TEST_ARGS)
 endef
 
-asan: $(VENV)/.installed ## C and Python tests under the address sanitizer
-	$(BIN)/python tools/ctest.py --variant asan $(CTEST_ARGS)
+asan: asan-c asan-python ## C and Python tests under the address and undefined-behaviour sanitizers
+ubsan: ubsan-c ubsan-python ## C and Python tests under the undefined-behaviour sanitizer alone (other addresses, other timing)
+tsan: tsan-c tsan-python ## C and Python tests under the thread sanitizer
+
+asan-c ubsan-c tsan-c: %-c: $(BIN)/python
+	$(BIN)/python tools/ctest.py --variant $* $(CTEST_ARGS)
+
+asan-python: $(VENV)/.installed
 	$(call sanitized,asan,ASAN_OPTIONS=detect_leaks=0:abort_on_error=0 PYTHONMALLOC=malloc,libasan.so)
 
-ubsan: $(VENV)/.installed ## C and Python tests under the undefined-behaviour sanitizer
-	$(BIN)/python tools/ctest.py --variant ubsan $(CTEST_ARGS)
+ubsan-python: $(VENV)/.installed
 	$(call sanitized,ubsan,UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1,libubsan.so)
 
-tsan: $(VENV)/.installed ## C and threaded Python tests under the thread sanitizer
-	$(BIN)/python tools/ctest.py --variant tsan $(CTEST_ARGS)
+tsan-python: $(VENV)/.installed
 	$(call sanitized,tsan,TSAN_OPTIONS=halt_on_error=1:report_signal_unsafe=0:ignore_noninstrumented_modules=1,libtsan.so)
 
 fuzz: $(BIN)/python ## feed mutated input to the parsers for FUZZ_SECONDS each

@@ -1,7 +1,7 @@
 """The compiled half of the build; everything else is in pyproject.toml.
 
-cffi writes its wrapper's C from binding/build.py; compiling is ours (binding/cc.py), so that `pip install`, `make build` and the test
-variants share one set of flags, compile in parallel and rebuild only what changed.
+cffi writes its wrapper's C from binding/build.py; compiling is ours (binding/cc.py), so that `pip install`, `make
+build` and the test variants share one set of flags, compile in parallel and rebuild only what changed.
 """
 
 from __future__ import annotations

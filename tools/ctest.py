@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Builds and runs the C unit tests: every tests/c/test_*.c whose name contains one of the words given (all of them without words).
+"""Builds and runs the C unit tests: every tests/c/test_*.c whose name contains one of the words given (all of them
+without words).
 
 A test's first line lists what it is linked with, relative to src/kvcore/_native, wildcards allowed:
 
@@ -7,7 +8,8 @@ A test's first line lists what it is linked with, relative to src/kvcore/_native
 
     tools/ctest.py [--variant asan] [--list] [--timeout SECONDS] [WORD ...]
 
-The closing line is `N passed, N failed`; the exit status is non-zero when anything failed, or when there was nothing to run.
+The closing line is `N passed, N failed`; the exit status is non-zero when anything failed, or when there was nothing
+to run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The compiled engine and its two doors, both in one shared object: `lib`/`ffi` (cffi, wide) and `fast` (CPython, hot)."""
+"""The compiled engine and its two doors, both in one shared object: `lib`/`ffi` (cffi, wide) and `fast` (CPython,
+hot)."""
 
 from __future__ import annotations
 

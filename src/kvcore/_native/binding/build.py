@@ -1,8 +1,9 @@
 """The wide door's recipe: what cffi binds, and from which C it is compiled.
 
-The declarations are not typed here a second time. They are the part of api/kvcore.h between the two marker comments, so the header is the
-only place where the surface is written down. binding/fast.c, CPython's narrow hot door, lives in the same shared object: its `PyInit__fast`
-is a second module that kvcore/_native/__init__.py loads from the file of the first.
+The declarations are not typed here a second time. They are the part of api/kvcore.h between the two marker comments,
+so the header is the only place where the surface is written down. binding/fast.c, CPython's narrow hot door, lives
+in the same shared object: its `PyInit__fast` is a second module that kvcore/_native/__init__.py loads from the file
+of the first.
 """
 
 import os

@@ -1,7 +1,8 @@
 """Compiling the engine: flags, variants, and a small parallel, incremental compiler driver.
 
-Used by setup.py (pip, `make build`) and tools/ctest.py. An object is rebuilt when its source, a header it included (the compiler lists
-them, -MMD) or its command line changed. Objects are kept under build/obj/<variant>/, so a variant never disturbs another.
+Used by setup.py (pip, `make build`) and tools/ctest.py. An object is rebuilt when its source, a header it included
+(the compiler lists them, -MMD) or its command line changed. Objects are kept under build/obj/<variant>/, so a
+variant never disturbs another.
 
 Nothing in the flags names a processor: what needs one asks at run time.
 """
@@ -121,7 +122,8 @@ def compile_one(root: Path, source: Path, folder: Path, flags: Sequence[str]) ->
 
 
 def compile_all(root: Path, jobs: Iterable[tuple[Path, Path, Sequence[str]]]) -> list[Path]:
-    """Compiles (source, folder, flags) jobs, as many at once as there are processors; every failure is reported, not the first only."""
+    """Compiles (source, folder, flags) jobs, as many at once as there are processors; every failure is reported, not
+    the first only."""
     objects: list[Path] = []
     failures: list[str] = []
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -149,7 +151,8 @@ def core_flags(variant: Variant) -> list[str]:
 def compile_extension(
     root: Path, variant: Variant, sources: Sequence[Path], macros: Sequence[tuple[str, str | None]] = ()
 ) -> list[Path]:
-    """The objects of the shared object: the core, the fast door and cffi's wrapper. The last two depend on the Python version."""
+    """The objects of the shared object: the core, the fast door and cffi's wrapper. The last two depend on the
+    Python version."""
     abi = str(sysconfig.get_config_var("SOABI") or sys.implementation.cache_tag)
     shared, own = root / "build" / "obj" / variant.name, root / "build" / "obj" / f"{variant.name}-{abi}"
     core = core_flags(variant)
