@@ -43,39 +43,41 @@ bool kv_list_get(const kv_value *v, int64_t index, char scratch[KV_LIST_SCRATCH]
 typedef struct kv_list_iter {
     const kv_value *v;
     bool backward;
+    bool more;                 /* quicklist: `quick` is an item */
     const uint8_t *pos;        /* listpack: the next item */
-    kv_quicklist_iter quick;   /* quicklist */
+    kv_ql_pos quick;           /* quicklist: the next item */
     char scratch[KV_LIST_SCRATCH];
 } kv_list_iter;
 void kv_list_iter_init(kv_list_iter *it, const kv_value *v, int64_t index, bool backward); /* out of range: yields nothing */
 bool kv_list_next(kv_list_iter *it, kv_slice *out); /* *out is good until the next call */
+bool kv_list_next_equals(kv_list_iter *it, kv_slice text, bool *equal); /* the same, without making text of integers */
 
 /* ---- changing ---- */
-/* Pushes items[0], then items[1], ... at one end. KV_ENOMEM, KV_ETOOBIG. O(bytes). */
+/* Pushes items[0], then items[1], ... at one end. KV_ENOMEM: the list is as before, unless even taking back the first ones needed memory. O(bytes). */
 kv_status kv_list_push(kv_value *v, kv_arena *a, const kv_limits *limits, kv_list_end end, const kv_slice *items, size_t count);
 /* Removes up to `count` items at one end. KV_ENOMEM. O(nodes passed). */
 kv_status kv_list_drop(kv_value *v, kv_arena *a, const kv_limits *limits, kv_list_end end, size_t count);
 /* Removes up to `count` items from number `index` (>= 0) on. KV_ENOMEM. */
 kv_status kv_list_drop_range(kv_value *v, kv_arena *a, const kv_limits *limits, size_t index, size_t count);
-/* Keeps `keep` items behind the first `skip`. KV_ENOMEM. */
+/* Keeps `keep` items behind the first `skip`. On KV_ENOMEM the far end may already be cut. */
 kv_status kv_list_keep(kv_value *v, kv_arena *a, const kv_limits *limits, size_t skip, size_t keep);
-/* KV_ERANGE: no such item. KV_ENOMEM, KV_ETOOBIG. As in Valkey an item that would not fit a listpack converts the list even then. */
+/* KV_ERANGE: no such item. KV_ENOMEM. As in Valkey an item that would not fit a listpack converts the list even then. */
 kv_status kv_list_set(kv_value *v, kv_arena *a, const kv_limits *limits, int64_t index, kv_slice item);
-/* KV_ENOTFOUND: no item equals `pivot`. KV_ENOMEM, KV_ETOOBIG. O(items up to the pivot). */
+/* KV_ENOTFOUND: no item equals `pivot`. KV_ENOMEM. O(items up to the pivot). */
 kv_status kv_list_insert(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice pivot, bool after, kv_slice item);
 /* Removes items that equal `item`: the first `count` from the head, or from the tail when negative, or all (0). *removed: how many. On KV_ENOMEM
  * a part may have been removed: *removed says how many. */
 kv_status kv_list_remove(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice item, int64_t count, size_t *removed);
 /* Takes an item from one end of `src` and puts it at an end of `dst` (which may be the same list). KV_ENOTFOUND: src is empty. KV_ENOMEM: both
- * unchanged. The arenas may be the same. The item is first written to `out` when that is not NULL (the reply of LMOVE). */
+ * unchanged, unless even taking the pushed item back needed memory. The arenas may be the same. */
 kv_status kv_list_move(kv_value *src, kv_arena *src_arena, kv_list_end from, kv_value *dst, kv_arena *dst_arena, kv_list_end to,
                        const kv_limits *limits);
 
 /* ---- loading and saving: whole nodes ---- */
 /* Appends a whole listpack node (an own copy is made; `lp` was validated deep) or, with plain, one big item. KV_ENOMEM. Only while loading. */
 kv_status kv_list_append_node(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice bytes, bool plain);
-/* After the last kv_list_append_node: the small form when it is small enough. KV_ENOMEM: it stays as it is, which is valid too. */
-kv_status kv_list_loaded(kv_value *v, kv_arena *a, const kv_limits *limits);
+/* After the last kv_list_append_node: takes the small form when it is small enough (and there is memory for it). */
+void kv_list_loaded(kv_value *v, kv_arena *a, const kv_limits *limits);
 /* Walks nodes: listpack bytes, or the bytes of one plain item. `*state` starts as NULL. False after the last. */
 bool kv_list_next_node(const kv_value *v, const void **state, kv_slice *bytes, bool *plain);
 
