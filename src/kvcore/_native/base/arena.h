@@ -16,7 +16,8 @@ kv_arena *kv_arena_create(kv_mem *mem);
 /* Gives every page back, whatever is still allocated in it. Cost: O(pages). */
 void kv_arena_destroy(kv_arena *arena);
 
-/* 16-byte aligned for sizes of 16 and more, 8 below; NULL when out of memory. kv_arena_free takes the size that was asked for. */
+/* NULL when out of memory. Aligned to 8 bytes; to 16, 32 or 64 when `bytes` is a multiple of that. kv_arena_free takes the size that was asked
+ * for (any size of the same kv_arena_good_size will do); freeing NULL is fine. */
 void *kv_arena_alloc(kv_arena *arena, size_t bytes);
 void kv_arena_free(kv_arena *arena, void *ptr, size_t bytes);
 

@@ -5,19 +5,32 @@
 #ifndef KV_BASE_MEM_H
 #define KV_BASE_MEM_H
 
+#include "base/sync.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+struct kv_chunk;
+
+/* Chunks of pages that all arenas of the engine share, see pages.c. Empty until the first arena allocates. */
+typedef struct kv_page_pool {
+    kv_mutex lock;                 /* guards the rest; nothing is taken under it */
+    struct kv_chunk *by_run[10];   /* chunks whose longest free run has 2^i .. 2^(i+1)-1 pages */
+    size_t chunks;                 /* all of them, full ones too */
+    size_t empty;                  /* chunks with no page in use */
+    size_t pages_used, pages_dirty; /* handed out; free but not yet given back to the system */
+} kv_page_pool;
+
 typedef struct kv_mem {
     _Atomic size_t used;   /* bytes handed out by kv_malloc and kv_mem_map together (rounded as the system rounds them) */
     _Atomic size_t peak;   /* the highest value of `used` that was seen */
-    _Atomic size_t mapped; /* of which pages mapped for arenas */
+    _Atomic size_t mapped; /* of which pages handed to arenas */
     /* Fault injection (KV_FAULTS builds only): countdown to the failing allocation; <0 is off. */
     _Atomic int64_t fail_after;
     _Atomic bool fail_forever;
     _Atomic uint64_t attempts; /* allocations tried, so that a sweep knows where to end */
+    kv_page_pool pool;
 } kv_mem;
 
 void kv_mem_init(kv_mem *mem);
@@ -31,6 +44,8 @@ void kv_free(kv_mem *mem, void *ptr); /* NULL is fine */
 /* Whole pages for arenas: `bytes` is a multiple of 4096, the result is aligned to `align` (a power of two >= 4096) and zeroed. */
 void *kv_mem_map(kv_mem *mem, size_t bytes, size_t align);
 void kv_mem_unmap(kv_mem *mem, void *ptr, size_t bytes);
+/* Grows or shrinks a mapping of 4096-byte alignment, moving pages instead of copying. NULL: refused, nothing changed. */
+void *kv_mem_remap(kv_mem *mem, void *ptr, size_t old_bytes, size_t new_bytes);
 
 /* True when the next allocation of a KV_FAULTS build must fail; constant false otherwise. Arenas ask it too. */
 #ifdef KV_FAULTS

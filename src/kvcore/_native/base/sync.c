@@ -7,6 +7,7 @@
  *
  * Data that a lock guards is ordered by the acquire exchange that takes it and the release exchange that frees it; the futex itself only sleeps.
  * Rejected: pthread mutexes (40 bytes, no thread-sanitizer-friendly way to put a word wait on the same footing). */
+#define _GNU_SOURCE 1 /* pthread_setname_np */
 #include "base/sync.h"
 #include <errno.h>
 #include <limits.h>

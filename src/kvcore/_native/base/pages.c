@@ -1,0 +1,263 @@
+/* Pages are shared by all arenas of an engine, so that many shards with little in each do not hold a chunk each.
+ *
+ *   chunk, 2 MiB, aligned                page:  0     1     2     3     4                                    511
+ *                                             +-----+-----+-----+-----+-----+-----+-----+--- ... ---+-----+-----+
+ *                                             |kv_chunk, kv_span[512] |  span 3 pages   | free      | span ..   |
+ *                                             +-----------------------+-----------------+--- ... ---+-----------+
+ *
+ * The kv_span of page p lies at index p of the header; kv_chunk takes the place of the first four, which would describe the header itself. Only the
+ * header pages that are touched cost memory: a small store touches one.
+ *
+ * A chunk with free pages is in the list of its longest free run's power of two. A request looks at a few chunks whose longest run may be long enough, then
+ * takes any from the lists above, and in the chunk the shortest run that fits. Freed pages stay resident ("dirty") for the next request
+ * until there are more than 1 MiB + 1/32 of those in use; then runs are given back until half of that is left. An empty chunk is unmapped when it is not the
+ * only one, or when nothing at all is in use: closing the last arena leaves nothing mapped.
+ *
+ * The first chunks forbid huge pages (a store with ten keys must not cost 2 MiB), later ones ask for them.
+ *
+ * Invariants: free_pages and longest agree with the bitmap; a chunk is in exactly the list of its longest run, or in none when full;
+ * the pool's counts are the sums over its chunks. */
+#include "base/pages.h"
+#include <string.h>
+#include <sys/mman.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_UNPOISON_MEMORY_REGION(ptr, bytes) ((void)(ptr), (void)(bytes))
+#endif
+
+enum { PAGES = KV_CHUNK / KV_PAGE, HEADER_PAGES = 4, USABLE = PAGES - HEADER_PAGES, WORDS = PAGES / 64, LISTS = 10, LOOKS = 4 };
+enum { SMALL_CHUNKS = 16 }; /* chunks before huge pages are asked for: 32 MiB */
+
+typedef struct kv_chunk {
+    struct kv_chunk *next, *prev;
+    uint64_t free[WORDS]; /* bit p: page p is free */
+    uint16_t free_pages, dirty_pages; /* dirty <= free */
+    uint16_t longest;     /* longest free run */
+    uint16_t magic;
+} kv_chunk;
+_Static_assert(sizeof(kv_chunk) <= HEADER_PAGES * sizeof(kv_span), "the chunk's own fields fit in the spans of its header pages");
+enum { MAGIC = 0x6b76 };
+
+/* ---- the bitmap ---- */
+
+/* The first page at or after `from` whose bit is `value`; PAGES when none. */
+static unsigned next_bit(const kv_chunk *chunk, unsigned from, bool value) {
+    while (from < PAGES) {
+        uint64_t word = chunk->free[from / 64];
+        if (!value) word = ~word;
+        word >>= from % 64;
+        if (word != 0) return from + (unsigned)__builtin_ctzll(word);
+        from = (from / 64 + 1) * 64;
+    }
+    return PAGES;
+}
+
+static void set_bits(kv_chunk *chunk, unsigned from, unsigned count, bool value) {
+    while (count > 0) {
+        unsigned bit = from % 64, n = 64 - bit < count ? 64 - bit : count;
+        uint64_t mask = (n == 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1) << bit;
+        if (value) chunk->free[from / 64] |= mask;
+        else chunk->free[from / 64] &= ~mask;
+        from += n;
+        count -= n;
+    }
+}
+
+/* The start of the shortest run of at least `pages`; PAGES when there is none. *longest: the longest run of all. */
+static unsigned best_run(const kv_chunk *chunk, unsigned pages, unsigned *longest) {
+    unsigned best = PAGES, best_len = PAGES + 1, end;
+    *longest = 0;
+    for (unsigned at = next_bit(chunk, 0, true); at < PAGES; at = next_bit(chunk, end, true)) {
+        end = next_bit(chunk, at, false);
+        unsigned len = end - at;
+        if (len > *longest) *longest = len;
+        if (len >= pages && len < best_len) {
+            best = at;
+            best_len = len;
+        }
+    }
+    return best;
+}
+
+/* ---- the lists ---- */
+
+static unsigned list_of(unsigned longest) { return 31 - (unsigned)__builtin_clz(longest); }
+
+static void unlist(kv_page_pool *pool, kv_chunk *chunk) {
+    if (chunk->longest == 0) return;
+    if (chunk->prev != NULL) chunk->prev->next = chunk->next;
+    else pool->by_run[list_of(chunk->longest)] = chunk->next;
+    if (chunk->next != NULL) chunk->next->prev = chunk->prev;
+}
+
+static void enlist(kv_page_pool *pool, kv_chunk *chunk, unsigned longest) {
+    chunk->longest = (uint16_t)longest;
+    if (longest == 0) return;
+    kv_chunk **head = &pool->by_run[list_of(longest)];
+    chunk->prev = NULL;
+    chunk->next = *head;
+    if (*head != NULL) (*head)->prev = chunk;
+    *head = chunk;
+}
+
+/* Records the longest run anew after the bitmap has changed; stays in place when the list is the same. */
+static void relist(kv_page_pool *pool, kv_chunk *chunk) {
+    unsigned longest;
+    best_run(chunk, PAGES + 1, &longest);
+    if (longest != 0 && chunk->longest != 0 && list_of(longest) == list_of(chunk->longest)) {
+        chunk->longest = (uint16_t)longest;
+        return;
+    }
+    unlist(pool, chunk);
+    enlist(pool, chunk, longest);
+}
+
+/* ---- chunks ---- */
+
+static kv_chunk *chunk_create(kv_mem *mem) {
+    kv_page_pool *pool = &mem->pool;
+    if (kv_mem_fault(mem)) return NULL;
+    kv_chunk *chunk = kvi_map_aligned(KV_CHUNK, KV_CHUNK); /* not counted: a chunk is address space, spans are what is used */
+    if (chunk == NULL) return NULL;
+    madvise(chunk, KV_CHUNK, pool->chunks < SMALL_CHUNKS ? MADV_NOHUGEPAGE : MADV_HUGEPAGE); /* advice: a refusal does no harm */
+    set_bits(chunk, HEADER_PAGES, USABLE, true);
+    chunk->free_pages = USABLE;
+    chunk->magic = MAGIC;
+    enlist(pool, chunk, USABLE);
+    pool->chunks++;
+    pool->empty++;
+    return chunk;
+}
+
+static void chunk_destroy(kv_mem *mem, kv_chunk *chunk) {
+    kv_page_pool *pool = &mem->pool;
+    unlist(pool, chunk);
+    pool->chunks--;
+    pool->empty--;
+    pool->pages_dirty -= chunk->dirty_pages;
+    ASAN_UNPOISON_MEMORY_REGION(chunk, KV_CHUNK);
+    munmap(chunk, KV_CHUNK);
+}
+
+/* Gives the free pages of a chunk back. */
+static void chunk_purge(kv_page_pool *pool, kv_chunk *chunk) {
+    unsigned end;
+    for (unsigned at = next_bit(chunk, 0, true); at < PAGES; at = next_bit(chunk, end, true)) {
+        end = next_bit(chunk, at, false);
+        madvise((uint8_t *)chunk + at * KV_PAGE, (end - at) * KV_PAGE, MADV_DONTNEED);
+    }
+    pool->pages_dirty -= chunk->dirty_pages;
+    chunk->dirty_pages = 0;
+}
+
+static void purge_down_to(kv_page_pool *pool, size_t dirty) {
+    for (unsigned list = LISTS; list-- > 0 && pool->pages_dirty > dirty;) /* emptiest first: fewest calls a page */
+        for (kv_chunk *chunk = pool->by_run[list]; chunk != NULL && pool->pages_dirty > dirty; chunk = chunk->next)
+            if (chunk->dirty_pages > 0) chunk_purge(pool, chunk);
+}
+
+/* ---- spans ---- */
+
+/* A chunk with a run of `pages`, the fullest that is found quickly; a new one when none has it. */
+static kv_chunk *find_chunk(kv_mem *mem, unsigned pages) {
+    kv_page_pool *pool = &mem->pool;
+    unsigned list = list_of(pages), looks = LOOKS;
+    for (kv_chunk *chunk = pool->by_run[list]; chunk != NULL && looks-- > 0; chunk = chunk->next)
+        if (chunk->longest >= pages) return chunk;
+    while (++list < LISTS)
+        if (pool->by_run[list] != NULL) return pool->by_run[list];
+    return chunk_create(mem);
+}
+
+kv_span *kv_span_alloc(kv_mem *mem, unsigned pages) {
+    kv_page_pool *pool = &mem->pool;
+    kv_mutex_lock(&pool->lock);
+    kv_chunk *chunk = find_chunk(mem, pages);
+    kv_span *span = NULL;
+    if (chunk != NULL) {
+        unsigned longest, at = best_run(chunk, pages, &longest);
+        if (chunk->free_pages == USABLE) pool->empty--;
+        set_bits(chunk, at, pages, false);
+        chunk->free_pages = (uint16_t)(chunk->free_pages - pages);
+        /* Which free pages are dirty is not recorded; assume that dirty ones are taken first, as first and best fit mostly do. */
+        unsigned taken = chunk->dirty_pages < pages ? chunk->dirty_pages : pages;
+        chunk->dirty_pages = (uint16_t)(chunk->dirty_pages - taken);
+        pool->pages_dirty -= taken;
+        pool->pages_used += pages;
+        relist(pool, chunk);
+        span = (kv_span *)chunk + at;
+    }
+    kv_mutex_unlock(&pool->lock);
+    if (span == NULL) return NULL;
+    memset(span, 0, sizeof *span);
+    span->pages = (uint16_t)pages;
+    for (unsigned i = 1; i < pages; i++) span[i].back = (uint8_t)i;
+    size_t bytes = pages * KV_PAGE;
+    kvi_mem_count_up(mem, bytes);
+    atomic_fetch_add_explicit(&mem->mapped, bytes, memory_order_relaxed);
+    return span;
+}
+
+void kv_span_free(kv_mem *mem, kv_span *span) {
+    kv_page_pool *pool = &mem->pool;
+    uintptr_t base = (uintptr_t)span & ~(uintptr_t)(KV_CHUNK - 1);
+    kv_chunk *chunk = (kv_chunk *)base;
+    unsigned at = (unsigned)(((uintptr_t)span - base) / sizeof(kv_span)), pages = span->pages;
+    kvi_mem_count_down(mem, pages * KV_PAGE);
+    atomic_fetch_sub_explicit(&mem->mapped, pages * KV_PAGE, memory_order_relaxed);
+    kv_mutex_lock(&pool->lock);
+    set_bits(chunk, at, pages, true);
+    chunk->free_pages = (uint16_t)(chunk->free_pages + pages);
+    chunk->dirty_pages = (uint16_t)(chunk->dirty_pages + pages);
+    pool->pages_dirty += pages;
+    pool->pages_used -= pages;
+    relist(pool, chunk);
+    if (chunk->free_pages == USABLE) {
+        pool->empty++;
+        if (pool->empty > 1 || pool->pages_used == 0) chunk_destroy(mem, chunk);
+    }
+    if (pool->pages_used == 0) /* the one empty chunk that was kept */
+        while (pool->by_run[list_of(USABLE)] != NULL) chunk_destroy(mem, pool->by_run[list_of(USABLE)]);
+    size_t limit = 256 + pool->pages_used / 32;
+    if (pool->pages_dirty > limit) purge_down_to(pool, limit / 2);
+    kv_mutex_unlock(&pool->lock);
+}
+
+void kv_span_purge(kv_mem *mem) {
+    kv_mutex_lock(&mem->pool.lock);
+    purge_down_to(&mem->pool, 0);
+    kv_mutex_unlock(&mem->pool.lock);
+}
+
+/* ---- check ---- */
+
+static bool chunk_check(const kv_chunk *chunk, unsigned list) {
+    unsigned bits = 0, longest;
+    for (unsigned i = 0; i < WORDS; i++) bits += (unsigned)__builtin_popcountll(chunk->free[i]);
+    best_run(chunk, PAGES + 1, &longest);
+    return chunk->magic == MAGIC && bits == chunk->free_pages && longest == chunk->longest && list_of(longest) == list &&
+           chunk->dirty_pages <= chunk->free_pages && (chunk->free[0] & 0xf) == 0;
+}
+
+bool kv_page_pool_check(kv_mem *mem) {
+    kv_page_pool *pool = &mem->pool;
+    bool good = true;
+    size_t listed = 0, empty = 0, dirty = 0, used = 0;
+    kv_mutex_lock(&pool->lock);
+    for (unsigned list = 0; list < LISTS; list++) {
+        const kv_chunk *prev = NULL;
+        for (const kv_chunk *chunk = pool->by_run[list]; chunk != NULL; prev = chunk, chunk = chunk->next) {
+            good = good && chunk->prev == prev && chunk_check(chunk, list);
+            listed++;
+            empty += chunk->free_pages == USABLE;
+            dirty += chunk->dirty_pages;
+            used += (size_t)USABLE - chunk->free_pages;
+        }
+    }
+    good = good && listed <= pool->chunks && empty == pool->empty && dirty == pool->pages_dirty &&
+           used + (pool->chunks - listed) * USABLE == pool->pages_used;
+    kv_mutex_unlock(&pool->lock);
+    return good;
+}
