@@ -33,6 +33,17 @@ typedef struct kv_key {
 
 struct kv_ready;
 
+/* An execution unit: one command, one transaction with all its commands, or a step of the engine itself. Locked once, published once. */
+typedef struct kv_unit {
+    uint64_t locked; /* bit i: shard i is locked */
+    uint64_t dirty;  /* changes made (rdb_changes_since_last_save) */
+    int64_t now_ms;  /* wall time, read once; 0 until asked for */
+    uint32_t epoch;  /* snapshot epoch of its writes; 0 until begin_write */
+    struct kv_session *wakes; /* sessions to wake once the locks are released */
+    struct kv_ready *ready;   /* keys that blocked clients may be waiting for, oldest first */
+    struct kv_ready *ready_last;
+} kv_unit;
+
 typedef struct kv_ctx {
     struct kv_engine *engine;
     struct kv_session *session;
@@ -43,10 +54,7 @@ typedef struct kv_ctx {
     kv_reply *reply;
 
     /* --- the engine's own --- */
-    uint64_t locked;    /* bit i: shard i is locked by this unit */
-    uint32_t epoch;     /* snapshot epoch of this unit's writes; 0 until begin_write */
-    int64_t now_ms;     /* wall time, read once; 0 until asked for */
-    uint64_t dirty;     /* changes made (rdb_changes_since_last_save) */
+    kv_unit *unit;
     uint32_t key_count;  /* declared keys */
     uint32_t key_cursor; /* where kv_ctx_key looks first: handlers ask in order */
     const kv_key_ref *key_refs; /* argument index of each declared key */
@@ -56,9 +64,6 @@ typedef struct kv_ctx {
     bool blocked;       /* set by kv_ctx_block */
     kv_limits limits;
     bool limits_set;
-    struct kv_session *wakes; /* sessions to wake once the locks are released */
-    struct kv_ready *ready;   /* keys that blocked clients may be waiting for, oldest first */
-    struct kv_ready **ready_end;
 } kv_ctx;
 
 /* ---- arguments: on failure the error has been replied and false is returned ---- */

@@ -27,6 +27,8 @@ bool kv_session_unblock(kv_session *session, kv_unblock why);
 /* After a wake: true when the block has ended (served, or CLIENT UNBLOCK): the session has left its waiting queues, its reply is in the mailbox
  * and it may run the next command. False: still waiting. Owner's thread, no lock held. */
 bool kv_session_block_ended(kv_session *session);
+/* CLIENT UNBLOCK: end another session's wait. False: it is not waiting. Any thread; it is woken when c's unit ends. */
+bool kv_session_ask_unblock(kv_ctx *c, kv_session *target, kv_unblock why);
 /* When the block ends by itself: monotonic ns, UINT64_MAX for never. */
 uint64_t kv_session_block_deadline(const kv_session *session);
 
@@ -34,7 +36,7 @@ uint64_t kv_session_block_deadline(const kv_session *session);
 void kv_lock_shards(kv_engine *engine, uint64_t mask);
 void kv_unlock_shards(kv_engine *engine, uint64_t mask);
 /* A unit of the engine itself (active expiry, eviction, lazy free): locks `mask`, no session. End it with kv_unit_end. */
-void kv_unit_begin(kv_ctx *c, kv_engine *engine, int db, uint64_t mask);
+void kv_unit_begin(kv_ctx *c, kv_unit *unit, kv_engine *engine, int db, uint64_t mask);
 void kv_unit_end(kv_ctx *c);
 /* Run a handler inside a unit whose locks are held (dispatch, EXEC, a waiter being served). Counts statistics. */
 void kv_call(kv_ctx *c);

@@ -77,8 +77,7 @@ typedef struct kv_session {
     _Atomic const kv_command *last_command;
     _Atomic uint64_t commands, bytes_in, bytes_out;
     _Atomic uint32_t references;
-    _Atomic uint32_t block_state;   /* kv_block_state */
-    _Atomic uint32_t unblock_why; /* kv_unblock: written by who moved block_state to ENDING */
+    _Atomic uint32_t block_state;   /* kv_block_state; ENDING carries its kv_unblock in the bits from 8 up */
     _Atomic bool killed;            /* close at the next quiescent point */
     _Atomic bool dirty_cas;         /* a watched key changed: EXEC fails */
     _Atomic uint32_t signal;        /* in-process sessions wait on it; bumped by every wake */

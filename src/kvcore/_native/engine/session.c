@@ -1,0 +1,150 @@
+/* Sessions: their registry, their mail, and how they are woken.
+ *
+ * The registry is a doubly linked list under clients_lock (rank CLIENTS): CLIENT LIST walks it, oldest first. A session's memory goes with its last
+ * reference. The owner holds one from create to destroy; a thread that put the session on its wake list holds one until it has called wake. */
+#include "engine/session.h"
+
+#include "engine/blocking.h"
+#include "engine/dispatch.h"
+#include "engine/pubsub.h"
+#include "engine/tracking.h"
+#include "engine/transaction.h"
+
+/* What a connection starts with and RESET goes back to. */
+static void set_defaults(kv_session *session) {
+    session->db = 0;
+    session->resp = 2;
+    session->reply_mode = KV_REPLY_ON;
+    session->monitor = false;
+    session->no_evict = false;
+    session->no_touch = false;
+    session->readonly = false;
+}
+
+static void register_session(kv_engine *engine, kv_session *session) {
+    kv_mutex_lock(&engine->clients_lock);
+    session->previous = engine->clients_last;
+    if (engine->clients_last != NULL) engine->clients_last->next = session;
+    else engine->clients = session;
+    engine->clients_last = session;
+    kv_mutex_unlock(&engine->clients_lock);
+    atomic_fetch_add_explicit(session->in_process ? &engine->in_process_count : &engine->client_count, 1, memory_order_relaxed);
+}
+
+static void unregister_session(kv_engine *engine, kv_session *session) {
+    kv_mutex_lock(&engine->clients_lock);
+    if (session->previous != NULL) session->previous->next = session->next;
+    else engine->clients = session->next;
+    if (session->next != NULL) session->next->previous = session->previous;
+    else engine->clients_last = session->previous;
+    session->next = session->previous = NULL;
+    kv_mutex_unlock(&engine->clients_lock);
+    atomic_fetch_sub_explicit(session->in_process ? &engine->in_process_count : &engine->client_count, 1, memory_order_relaxed);
+}
+
+kv_session *kv_session_create(kv_engine *engine, const kv_session_ops *ops, void *owner) {
+    kv_session *session = kv_calloc(&engine->mem, 1, sizeof *session);
+    if (session == NULL) return NULL;
+    session->engine = engine;
+    session->ops = ops;
+    session->owner = owner;
+    session->in_process = ops == NULL;
+    session->format = ops == NULL ? KV_FORMAT_TAPE : KV_FORMAT_RESP2;
+    session->id = atomic_fetch_add_explicit(&engine->next_client_id, 1, memory_order_relaxed) + 1;
+    session->created_ms = kv_clock_ms(&engine->clock);
+    set_defaults(session);
+    kv_rng_seed(&session->rng, kv_mono_ns() ^ (session->id << 32));
+    kv_mutex_init(&session->mutex, KV_RANK_SESSION, 0);
+    kv_buf_init(&session->name, &engine->mem);
+    kv_buf_init(&session->lib_name, &engine->mem);
+    kv_buf_init(&session->lib_version, &engine->mem);
+    kv_buf_init(&session->user, &engine->mem);
+    kv_buf_init(&session->mailbox, &engine->mem);
+    kv_buf_add_slice(&session->user, KV_LIT("default"));
+    if (session->user.failed) {
+        kv_free(&engine->mem, session);
+        return NULL;
+    }
+    atomic_store_explicit(&session->references, 1, memory_order_relaxed);
+    atomic_store_explicit(&session->last_command_ms, session->created_ms, memory_order_relaxed);
+    register_session(engine, session);
+    return session;
+}
+
+void kv_session_retain(kv_session *session) { atomic_fetch_add_explicit(&session->references, 1, memory_order_relaxed); }
+
+void kv_session_release(kv_session *session) {
+    /* acq_rel: the last one out must see everything that the others wrote. */
+    if (atomic_fetch_sub_explicit(&session->references, 1, memory_order_acq_rel) != 1) return;
+    kv_mem *mem = &session->engine->mem;
+    kv_buf_deinit(&session->name);
+    kv_buf_deinit(&session->lib_name);
+    kv_buf_deinit(&session->lib_version);
+    kv_buf_deinit(&session->user);
+    kv_buf_deinit(&session->mailbox);
+    kv_free(mem, session);
+}
+
+/* Leave every table of the engine that knows this session. */
+static void leave_tables(kv_session *session) {
+    if (session->ticket != NULL) {
+        kv_session_unblock(session, KV_UNBLOCK_GONE);
+        while (!kv_session_block_ended(session)) kv_wait_word(&session->signal, atomic_load(&session->signal), kv_mono_ns() + 1000000);
+    }
+    kv_transaction_discard(session);
+    kv_pubsub_leave(session);
+    kv_tracking_leave(session);
+    if (session->monitor) {
+        session->monitor = false;
+        atomic_fetch_sub_explicit(&session->engine->monitor_count, 1, memory_order_relaxed);
+    }
+}
+
+void kv_session_destroy(kv_session *session) {
+    leave_tables(session);
+    unregister_session(session->engine, session);
+    kv_session_release(session);
+}
+
+void kv_session_reset(kv_session *session) {
+    leave_tables(session);
+    set_defaults(session);
+    if (!session->in_process) session->format = KV_FORMAT_RESP2;
+    kv_mutex_lock(&session->engine->clients_lock);
+    kv_buf_clear(&session->name);
+    kv_mutex_unlock(&session->engine->clients_lock);
+}
+
+void kv_session_drain(kv_session *session, kv_buf *out) {
+    if (atomic_load_explicit(&session->mail_len, memory_order_acquire) == 0) return;
+    kv_mutex_lock(&session->mutex);
+    if (session->mailbox.failed) session->close_now = true; /* mail was lost: the stream has a hole, so it must end */
+    kv_buf_add_slice(out, kv_buf_slice(&session->mailbox));
+    kv_buf_clear(&session->mailbox);
+    kv_buf_trim(&session->mailbox, 16 * 1024);
+    atomic_store_explicit(&session->mail_len, 0, memory_order_release);
+    kv_mutex_unlock(&session->mutex);
+}
+
+/* ---- mail and wakes ---- */
+
+void kv_wake_later(kv_ctx *c, kv_session *target) {
+    if (atomic_exchange_explicit(&target->wake_pending, true, memory_order_acq_rel)) return; /* on somebody's list already */
+    kv_session_retain(target);
+    target->wake_next = c->unit->wakes;
+    c->unit->wakes = target;
+}
+
+void kv_wake_now(kv_session *session) {
+    atomic_fetch_add_explicit(&session->signal, 1, memory_order_release);
+    kv_wake_word(&session->signal, true);
+    if (session->ops != NULL) session->ops->wake(session);
+}
+
+void kv_session_mail(kv_ctx *c, kv_session *target, kv_slice bytes) {
+    kv_mutex_lock(&target->mutex);
+    kv_buf_add_slice(&target->mailbox, bytes);
+    atomic_store_explicit(&target->mail_len, target->mailbox.failed ? SIZE_MAX : target->mailbox.len, memory_order_release);
+    kv_mutex_unlock(&target->mutex);
+    if (target != c->session || c->rerun) kv_wake_later(c, target);
+}

@@ -1,0 +1,116 @@
+/* Units: locking, publishing, waking.
+ *
+ *   lock (ascending) -> begin_write -> changes -> publish -> serve waiters -> unlock (descending) -> wake sessions
+ *
+ * begin_write() reads the snapshot epoch with all locks held. A snapshot advances the epoch and then takes and gives back every shard lock
+ * once: after that sweep no unit of the old epoch is running, because such a unit holds a shard lock from before its read of the epoch until after
+ * publish(). So neither a per-thread slot nor a fence is needed on the way of a write (docs/design/locks.md has the proof).
+ *
+ * publish() takes the sequence number before the locks are given back: a reader that sees the change finds it numbered. */
+#include "engine/unit.h"
+
+#include "engine/blocking.h"
+
+void kv_lock_shards(kv_engine *engine, uint64_t mask) {
+    while (mask != 0) {
+        unsigned i = (unsigned)__builtin_ctzll(mask);
+        mask &= mask - 1;
+        kv_mutex_lock(&engine->store.shards[i].lock);
+    }
+}
+
+void kv_unlock_shards(kv_engine *engine, uint64_t mask) {
+    while (mask != 0) {
+        unsigned i = 63u - (unsigned)__builtin_clzll(mask);
+        mask &= ~(UINT64_C(1) << i);
+        kv_mutex_unlock(&engine->store.shards[i].lock);
+    }
+}
+
+/* The shards that clients waiting on the shards of `mask` need when they are served. Those shards are locked. */
+static uint64_t waiters_mask(const kv_engine *engine, uint64_t mask) {
+    uint64_t more = 0;
+    while (mask != 0) {
+        unsigned i = (unsigned)__builtin_ctzll(mask);
+        mask &= mask - 1;
+        more |= kv_waiters_mask(&engine->store.shards[i]);
+    }
+    return more;
+}
+
+void kv_unit_lock(kv_ctx *c, uint64_t mask, bool writes) {
+#ifdef KV_MUTANT_DROP_LOCK
+    mask &= mask - 1; /* a seeded bug for the checkers: the lowest shard goes unlocked */
+#endif
+    kv_lock_shards(c->engine, mask);
+    if (writes) {
+        /* The set only grows, so this ends after at most 64 rounds; with nobody blocked, after none. */
+        for (uint64_t more = waiters_mask(c->engine, mask); (more & ~mask) != 0; more = waiters_mask(c->engine, mask)) {
+            kv_unlock_shards(c->engine, mask);
+            mask |= more;
+            kv_lock_shards(c->engine, mask);
+        }
+    }
+    c->unit->locked = mask;
+}
+
+void kv_begin_write(kv_ctx *c) {
+    if (c->unit->epoch != 0) return;
+    c->unit->epoch = atomic_load_explicit(&c->engine->epoch, memory_order_acquire);
+    for (uint64_t mask = c->unit->locked; mask != 0; mask &= mask - 1)
+        c->engine->store.shards[__builtin_ctzll(mask)].version = (uint16_t)c->unit->epoch;
+}
+
+static void publish(kv_ctx *c) {
+    if (c->unit->dirty == 0) return;
+    uint64_t sequence = atomic_fetch_add_explicit(&c->engine->sequence, 1, memory_order_relaxed) + 1;
+    for (uint64_t mask = c->unit->locked; mask != 0; mask &= mask - 1) c->engine->store.shards[__builtin_ctzll(mask)].last_write_seq = sequence;
+    atomic_fetch_add_explicit(&c->engine->stats.dirty, c->unit->dirty, memory_order_relaxed);
+    c->unit->dirty = 0;
+}
+
+void kv_unit_ready(kv_ctx *c, kv_shard *shard, int db, uint64_t hash, kv_slice name) {
+    if (shard->waiters == NULL) return;
+    kv_ready *ready = kv_malloc(&c->engine->mem, sizeof *ready + name.len);
+    if (ready == NULL) return; /* the waiters stay queued and are looked at with the key's next change */
+    *ready = (kv_ready){.shard = shard, .db = db, .hash = hash, .len = name.len};
+    memcpy(ready->name, name.ptr, name.len);
+    if (c->unit->ready == NULL) c->unit->ready = ready;
+    else c->unit->ready_last->next = ready;
+    c->unit->ready_last = ready;
+}
+
+static void wake_all(kv_ctx *c) {
+    kv_unit *unit = c->unit;
+    while (unit->wakes != NULL) {
+        kv_session *session = unit->wakes;
+        unit->wakes = session->wake_next;
+        session->wake_next = NULL;
+        /* Cleared before the wake: mail that comes after this moment starts a wake of its own. */
+        atomic_store_explicit(&session->wake_pending, false, memory_order_release);
+        kv_wake_now(session);
+        kv_session_release(session);
+    }
+}
+
+void kv_unit_finish(kv_ctx *c) {
+    if (c->unit->ready != NULL) kv_serve_ready(c);
+#ifndef KV_MUTANT_PUBLISH_AFTER_UNLOCK
+    publish(c);
+#endif
+    kv_unlock_shards(c->engine, c->unit->locked);
+#ifdef KV_MUTANT_PUBLISH_AFTER_UNLOCK
+    publish(c); /* a seeded bug for the checkers */
+#endif
+    c->unit->locked = 0;
+    c->unit->epoch = 0;
+    if (c->unit->wakes != NULL) wake_all(c);
+}
+
+void kv_unit_begin(kv_ctx *c, kv_unit *unit, kv_engine *engine, int db, uint64_t mask) {
+    *unit = (kv_unit){0};
+    *c = (kv_ctx){.engine = engine, .db = db, .unit = unit};
+    kv_unit_lock(c, mask, true);
+}
+
+void kv_unit_end(kv_ctx *c) { kv_unit_finish(c); }

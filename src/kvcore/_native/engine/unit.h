@@ -1,0 +1,30 @@
+/* An execution unit: one command, one transaction, or one step of the engine itself. It locks its shards once, all of them before its first read,
+ * and locks no other shard until it has ended. */
+#ifndef KV_ENGINE_UNIT_H
+#define KV_ENGINE_UNIT_H
+
+#include "engine/dispatch.h"
+
+/* A key that blocked clients may wait for: it appeared, or changed its type, in this unit. */
+typedef struct kv_ready {
+    struct kv_ready *next;
+    kv_shard *shard;
+    int db;
+    uint64_t hash;
+    size_t len;
+    uint8_t name[];
+} kv_ready;
+
+/* Locks `mask`, and with it the shards that serving the blocked clients of those shards would need (`writes` only): a unit may not lock more
+ * once it has begun to change things. */
+void kv_unit_lock(kv_ctx *c, uint64_t mask, bool writes);
+/* Publishes, serves waiters, unlocks, wakes. unit->locked is 0 afterwards. */
+void kv_unit_finish(kv_ctx *c);
+
+/* First change of a unit: takes the snapshot epoch, with every lock held. Idempotent. */
+void kv_begin_write(kv_ctx *c);
+
+/* Remember that the key is ready; cheap when nobody waits in its shard. */
+void kv_unit_ready(kv_ctx *c, kv_shard *shard, int db, uint64_t hash, kv_slice name);
+
+#endif
