@@ -16,6 +16,7 @@
 #include "base/slice.h"
 #include "base/status.h"
 #include "ds/listpack.h"
+#include "ds/table.h"
 #include "types/value.h"
 
 #define KV_HASH_NO_EXPIRY INT64_MAX /* the field does not expire */
@@ -55,7 +56,7 @@ typedef struct kv_hash_change {
     bool expired; /* ... it was there, expired, and has been replaced or removed */
 } kv_hash_change;
 
-/* Sets a field. expiry_ms: a time, KV_HASH_NO_EXPIRY (clears) or KV_HASH_KEEP_EXPIRY (an expired field's is never kept). `out` may be NULL. */
+/* Sets a field; neither slice may point into this hash. expiry_ms: a time, KV_HASH_NO_EXPIRY (clears) or KV_HASH_KEEP_EXPIRY (an expired field's is never kept). `out` may be NULL. */
 kv_status kv_hash_set(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice field, kv_slice value, int64_t expiry_ms, int64_t now_ms,
                       kv_hash_change *out);
 /* Removes a field that is visible at now_ms. KV_ENOTFOUND: it is not. */
@@ -66,7 +67,7 @@ kv_status kv_hash_set_expiry(kv_value *v, kv_arena *a, kv_slice field, int64_t e
 /* ---- expiry ---- */
 int64_t kv_hash_next_expiry(const kv_value *v); /* the earliest expiry of any field, INT64_MAX: none. O(1) */
 size_t kv_hash_volatile_count(const kv_value *v); /* fields that have an expiry, O(1) */
-size_t kv_hash_expired_count(const kv_value *v, int64_t now_ms); /* of which are expired; O(expired) */
+size_t kv_hash_expired_count(const kv_value *v, int64_t now_ms); /* of which are expired; O(volatile) */
 typedef void (*kv_hash_expired_fn)(void *ctx, kv_slice field); /* before the field goes; must not touch the hash */
 /* Removes up to `budget` fields whose expiry is not after now, earliest first; `fn` may be NULL. Returns how many. O(log volatile) each;
  * allocates nothing. The hash may be empty afterwards: the caller removes the key. */
@@ -76,7 +77,7 @@ size_t kv_hash_expire_due(kv_value *v, kv_arena *a, int64_t now_ms, size_t budge
 typedef struct kv_hash_iter { /* no change to the hash while it is in use */
     const kv_value *v;
     const uint8_t *pos; /* listpack: the next field */
-    uint64_t at[4];     /* table: its iterator */
+    kv_table_iter at;   /* table */
     int64_t now_ms;
 } kv_hash_iter;
 void kv_hash_iter_init(kv_hash_iter *it, const kv_value *v, int64_t now_ms);

@@ -15,6 +15,7 @@
 #include "base/slice.h"
 #include "base/status.h"
 #include "ds/listpack.h"
+#include "ds/skiplist.h"
 #include "types/value.h"
 
 /* One member as read. An integer of a listpack is written into scratch: do not copy the struct while its slice is in use. */
@@ -62,18 +63,10 @@ kv_status kv_zset_remove(kv_value *v, kv_arena *a, kv_slice member); /* KV_ENOTF
 bool kv_zset_rank(const kv_value *v, kv_slice member, size_t *rank, double *score); /* 0 is the lowest score; score may be NULL */
 
 /* ---- ranges ---- */
-typedef struct kv_zset_range { /* by score */
-    double min, max;
-    bool min_open, max_open; /* open: without the bound itself */
-} kv_zset_range;
-typedef enum kv_lex_kind { KV_LEX_MIN, KV_LEX_CLOSED, KV_LEX_OPEN, KV_LEX_MAX } kv_lex_kind; /* "-", "[x", "(x", "+" */
-typedef struct kv_zset_lex { /* by bytes; meaningful when all scores are equal */
-    kv_slice min, max;
-    kv_lex_kind min_kind, max_kind;
-} kv_zset_lex;
+/* By score: kv_zrange; by bytes (meaningful when all scores are equal): kv_lex_range; both of ds/skiplist.h. */
 typedef struct kv_zset_ranks { size_t first, end; } kv_zset_ranks; /* [first, end); first == end: empty */
-kv_zset_ranks kv_zset_find_range(const kv_value *v, const kv_zset_range *range);
-kv_zset_ranks kv_zset_find_lex(const kv_value *v, const kv_zset_lex *range);
+kv_zset_ranks kv_zset_find_range(const kv_value *v, const kv_zrange *range);
+kv_zset_ranks kv_zset_find_lex(const kv_value *v, const kv_lex_range *range);
 /* Removes members `first` .. `first + count - 1` by rank (what is there of them). Allocation may fail only in a listpack. */
 kv_status kv_zset_remove_ranks(kv_value *v, kv_arena *a, size_t first, size_t count);
 
@@ -81,7 +74,8 @@ kv_status kv_zset_remove_ranks(kv_value *v, kv_arena *a, size_t first, size_t co
 typedef struct kv_zset_iter { /* no change to the set while it is in use */
     const kv_value *v;
     const uint8_t *pos; /* listpack: the next member */
-    uint64_t at[4];     /* skiplist: its position */
+    kv_zcursor cursor;  /* skiplist: the place of `elem` */
+    const kv_zelem *elem; /* skiplist: the next member, NULL at the end */
     bool reverse;
 } kv_zset_iter;
 /* The first item is the one with `rank` (ascending numbering, in both directions); a rank outside gives an iterator at its end. O(log n). */
