@@ -16,7 +16,7 @@
 #include "ds/table.h"
 #include "types/value.h"
 
-struct kv_shard;
+typedef struct kv_shard kv_shard; /* store/shard.h */
 
 enum { KV_VALUE_FIELDS = 4 }; /* kv_value.flags: the entry has room for a position in the field-expiry heap */
 
@@ -35,18 +35,21 @@ typedef struct kv_keydb {
     kv_table keys;   /* entries by key */
     kv_heap expires; /* entries with KV_VALUE_EXPIRES, soonest first */
     kv_heap fields;  /* hash entries, by their earliest field expiry */
-    struct kv_shard *shard;
+    kv_shard *shard;
     kv_arena *arena; /* the shard's */
     kv_keydb_counts *counts;
     unsigned index;        /* database number */
     struct kv_keydb *next; /* in the shard's list of flushed databases */
+    size_t drained;        /* how far kv_table_drain is, there */
 } kv_keydb;
 
 /* ---- entries ---- */
 kv_slice kv_entry_key(const kv_value *v);
 int64_t kv_entry_expire_ms(const kv_value *v); /* absolute, milliseconds; KV_NO_EXPIRE when there is none */
 static inline bool kv_entry_expired(const kv_value *v, int64_t now_ms) {
-    return (v->flags & KV_VALUE_EXPIRES) != 0 && kv_entry_expire_ms(v) <= now_ms;
+    if ((v->flags & KV_VALUE_EXPIRES) == 0) return false;
+    int64_t expire_ms = kv_entry_expire_ms(v);
+    return expire_ms >= 0 && expire_ms <= now_ms;
 }
 /* The bytes of a string of any encoding. KV_ENC_INT is written to `scratch`, which has to outlive the slice. */
 kv_slice kv_entry_string(const kv_value *v, char scratch[KV_NUM_MAX]);
@@ -58,7 +61,8 @@ size_t kv_value_memory(const kv_value *v, size_t samples);
 
 /* ---- reading ---- */
 kv_value *kv_keydb_find(const kv_keydb *db, uint64_t hash, kv_slice key); /* NULL: not there. Does not touch the access clock */
-void kv_keydb_prefetch(const kv_keydb *db, uint64_t hash);
+void kv_keydb_prefetch(const kv_keydb *db, uint64_t hash);       /* the bucket */
+void kv_keydb_prefetch_entry(const kv_keydb *db, uint64_t hash); /* then the entry, once the bucket is there */
 static inline size_t kv_keydb_count(const kv_keydb *db) { return db == NULL ? 0 : kv_table_count(&db->keys); }
 
 /* ---- writing ----
@@ -71,6 +75,9 @@ kv_status kv_keydb_set_string(kv_keydb *db, uint64_t hash, kv_slice key, kv_valu
                               kv_value **out);
 kv_status kv_keydb_set_int(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, int64_t num, kv_expire_rule rule, int64_t expire_ms,
                            kv_value **out);
+/* A string that stays text even when it looks like an integer (what INCRBYFLOAT leaves): embstr or raw. */
+kv_status kv_keydb_set_text(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_slice bytes, kv_expire_rule rule, int64_t expire_ms,
+                            kv_value **out);
 /* Gives a string entry the encoding raw (u.ptr -> kv_str), for APPEND, SETRANGE and friends, with room for `reserve` bytes. */
 kv_status kv_keydb_make_raw(kv_keydb *db, uint64_t hash, kv_value *v, size_t reserve, kv_value **out);
 
@@ -80,7 +87,7 @@ kv_status kv_keydb_add_value(kv_keydb *db, uint64_t hash, kv_slice key, kv_value
 kv_status kv_keydb_replace_value(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_value value, kv_expire_rule rule, int64_t expire_ms,
                                  kv_value **out);
 
-/* KV_EXPIRE: the entry may move. Clearing never fails. */
+/* Sets (expire_ms >= 0) or clears the expiry; the entry may move. An embedded string that no longer fits becomes raw, as in Valkey. Clearing never fails. */
 kv_status kv_keydb_set_expire(kv_keydb *db, uint64_t hash, kv_value *v, int64_t expire_ms, kv_value **out);
 kv_value *kv_keydb_persist(kv_keydb *db, uint64_t hash, kv_value *v);
 

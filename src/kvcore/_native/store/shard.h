@@ -18,12 +18,12 @@ typedef struct kv_garbage {
     kv_value value;
 } kv_garbage;
 
-typedef struct kv_shard {
+struct kv_shard {
     kv_mutex lock; /* guards everything below but the atomics */
     unsigned index;
     struct kv_store *store;
-    kv_arena *arena;        /* NULL until the first kv_shard_db_open */
-    kv_keydb **dbs;         /* store->db_count pointers, NULL where nothing was ever written; the array comes with the arena */
+    _Atomic(kv_arena *) arena; /* NULL until the first kv_shard_db_open; any thread may ask for its size */
+    kv_keydb **dbs;         /* store->db_count pointers, NULL where nothing was ever written */
     kv_keydb_counts *counts; /* store->db_count; any thread */
     kv_rng rng;
     uint16_t version;       /* the epoch that writes are stamped with; the engine's begin_write sets it */
@@ -34,7 +34,7 @@ typedef struct kv_shard {
     _Atomic bool has_garbage; /* either list is not empty: any thread */
     void *waiters;          /* the engine's: clients blocked on keys of this shard */
     void *watchers;         /* the engine's: WATCHed keys of this shard */
-} __attribute__((aligned(64))) kv_shard;
+} __attribute__((aligned(64)));
 
 typedef struct kv_store {
     kv_mem *mem;
@@ -42,7 +42,9 @@ typedef struct kv_store {
     unsigned shard_count; /* a power of two <= KV_MAX_SHARDS */
     unsigned shard_shift; /* 63 - log2(shard_count) */
     unsigned db_count;
-    kv_shard *shards;
+    kv_shard *shards;    /* aligned to cache lines, in shard_block */
+    void *shard_block;
+    void *tables; /* the shards' arrays of databases and counts: one block */
     _Atomic kv_access_config access; /* how access clocks are kept: from maxmemory-policy and the lfu settings */
 } kv_store;
 
@@ -58,7 +60,7 @@ static inline uint64_t kv_store_all_shards(const kv_store *store) {
 }
 
 /* The database of a shard: NULL when nothing was written there yet (for readers), or made on demand (NULL then means out of memory). */
-static inline kv_keydb *kv_shard_db(const kv_shard *shard, unsigned db) { return shard->dbs == NULL ? NULL : shard->dbs[db]; }
+static inline kv_keydb *kv_shard_db(const kv_shard *shard, unsigned db) { return shard->dbs[db]; }
 kv_keydb *kv_shard_db_open(kv_shard *shard, unsigned db);
 
 /* ---- over all shards; the locks needed are told ---- */
