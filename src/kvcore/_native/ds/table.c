@@ -1,0 +1,737 @@
+/* The hash table: chained cache-line buckets, grown and shrunk a bucket at a time.
+ *
+ *   bucket, 64 bytes            tag[0..6]  meta   slot[0]  ...  slot[5]  slot[6]
+ *                               one byte   one    entry         entry    entry, or the next bucket of the chain
+ *                               of hash    byte                          when meta has LINKED (its tag is then 0)
+ *
+ * A lookup loads the bucket's line, compares all seven tags at once and touches only entries whose tag agrees: 1 in 255 others does.
+ * A chain is packed: every bucket but the last holds six entries and a link, the last one 0-7 (1-7 when it is not the head). So an insert looks
+ * at the last bucket only, and a remove fills its hole from there.
+ *
+ * Load. Growth starts above 7.75 entries a bucket, and doubles. Bucket counts are spread like a Poisson distribution of that mean:
+ *   entries a bucket           7.75    5.5    3.9 (just doubled)
+ *   buckets that overflow       52%    20%      5%
+ *   lines a hit reads          1.25   1.06   1.01     (a miss: 1.5, 1.2, 1.05)
+ *   bytes an entry             12.6   14.0   17.3     (mean over the sizes of one doubling: 14.4)
+ * Shrinking starts below one entry a bucket, to between 2.5 and 5.
+ *
+ * Rehash. While buckets[1] is there, a key has one home: buckets[0] if its bucket there is not moved yet (index >= moved), buckets[1] otherwise.
+ * Lookups therefore probe one chain also then, and inserts go to the home. Each insert moves one bucket of [0], each remove two. When growing, a
+ * moved bucket fills the buckets of [1] with the same low bits, and nothing else fills them; when shrinking, several share one. So buckets of [1]
+ * are initialised when the first source arrives: the new array is never cleared as a whole, however big it is, and buckets of [1] whose
+ * (index & mask[0]) >= moved are not to be read. A chain that is split never needs more overflow buckets than it had (see room_needed); merging may,
+ * and allocates them first. When that, or the new array, cannot be had, the table stays as it is, with longer chains, and tries again later.
+ *
+ * Entries are found again for moving by hashing their keys; the entries of the next bucket are prefetched one step ahead.
+ *
+ * Invariants: buckets[0] is NULL iff both arrays are (then count is 0); spares >= 0 overflow buckets hang from `spare`, and at least `reserved` of
+ * them as long as no reservation was used up; moved buckets of [0] are empty. */
+#include "ds/table.h"
+#include "base/num.h"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#define LINKED 0x80u
+#define LINK 6u
+#define RANDOM_WIDTH 16u /* chains up to this length are sampled exactly */
+#define RANDOM_TRIES 4096u
+
+/* ---- one bucket ---- */
+
+static inline uint8_t tag_of(uint64_t hash) {
+    uint8_t tag = (uint8_t)(hash >> 50);
+    return tag != 0 ? tag : 1;
+}
+
+/* Slots whose tag is `tag`, as a set of bits; first_match takes the lowest. Links and empty slots have tag 0, which is never asked for. */
+#if defined(__SSE2__)
+typedef unsigned match_set;
+static inline match_set matches(const kv_table_bucket *bucket, uint8_t tag) {
+    __m128i tags = _mm_loadl_epi64((const __m128i *)(const void *)bucket->tag);
+    return (match_set)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8((char)tag))) & 0x7fu;
+}
+static inline unsigned first_match(match_set set) { return (unsigned)__builtin_ctz(set); }
+#else
+typedef uint64_t match_set;
+static inline match_set matches(const kv_table_bucket *bucket, uint8_t tag) {
+    const uint64_t low = UINT64_C(0x7f7f7f7f7f7f7f7f);
+    uint64_t tags;
+    memcpy(&tags, bucket->tag, 8);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    tags = __builtin_bswap64(tags);
+#endif
+    tags ^= tag * UINT64_C(0x0101010101010101);
+    /* The high bit of each byte that is zero, exactly: no carry leaves a byte. */
+    return ~(((tags & low) + low) | tags | low) & UINT64_C(0x0080808080808080);
+}
+static inline unsigned first_match(match_set set) { return (unsigned)__builtin_ctzll(set) / 8; }
+#endif
+
+static inline unsigned entries_in(const kv_table_bucket *bucket) { return bucket->meta & 7u; }
+static inline bool is_linked(const kv_table_bucket *bucket) { return (bucket->meta & LINKED) != 0; }
+static inline kv_table_bucket *next_of(const kv_table_bucket *bucket) { return bucket->slot[LINK]; }
+
+static inline void bucket_clear(kv_table_bucket *bucket) { memset(bucket, 0, sizeof *bucket); }
+
+static inline void bucket_add(kv_table_bucket *bucket, uint8_t tag, void *entry) {
+    unsigned at = entries_in(bucket);
+    bucket->tag[at] = tag;
+    bucket->slot[at] = entry;
+    bucket->meta = (uint8_t)(at + 1);
+}
+
+static size_t chain_length(const kv_table_bucket *head, size_t *buckets) {
+    size_t length = entries_in(head), n = 1;
+    for (; is_linked(head); n++) {
+        head = next_of(head);
+        length += entries_in(head);
+    }
+    *buckets = n;
+    return length;
+}
+
+/* ---- overflow buckets ---- */
+
+static void push_spare(kv_table *table, kv_table_bucket *bucket) {
+    bucket->slot[LINK] = table->spare;
+    table->spare = bucket;
+    table->spares++;
+}
+
+static kv_table_bucket *pop_spare(kv_table *table) {
+    kv_table_bucket *bucket = table->spare;
+    table->spare = next_of(bucket);
+    table->spares--;
+    return bucket;
+}
+
+static bool want_spares(kv_table *table, size_t n) {
+    while (table->spares < n) {
+        kv_table_bucket *bucket = kv_arena_alloc(table->arena, sizeof *bucket);
+        if (bucket == NULL) return false;
+        table->overflow++;
+        push_spare(table, bucket);
+    }
+    return true;
+}
+
+static void trim_spares(kv_table *table) {
+    while (table->spares > table->reserved) {
+        kv_arena_free(table->arena, pop_spare(table), sizeof(kv_table_bucket));
+        table->overflow--;
+    }
+}
+
+/* Overflow buckets that a chain of `length` has: superadditive, room_needed(a) + room_needed(b) <= room_needed(a + b), which is why splitting a
+ * chain needs no memory. */
+static size_t room_needed(size_t length) { return length <= KV_TABLE_SLOTS ? 0 : (length - KV_TABLE_SLOTS + LINK - 1) / LINK; }
+
+static kv_table_bucket *last_of(kv_table_bucket *head) {
+    while (is_linked(head)) head = next_of(head);
+    return head;
+}
+
+/* Adds to a chain, `last` being its last bucket. False: out of memory, no change. */
+static bool chain_add(kv_table *table, kv_table_bucket *last, uint8_t tag, void *entry) {
+    if (entries_in(last) == KV_TABLE_SLOTS) {
+        if (table->spares == 0 && !want_spares(table, 1)) return false;
+        kv_table_bucket *more = pop_spare(table);
+        bucket_clear(more);
+        bucket_add(more, last->tag[LINK], last->slot[LINK]);
+        last->tag[LINK] = 0;
+        last->slot[LINK] = more;
+        last->meta = LINKED | LINK;
+        last = more;
+    }
+    bucket_add(last, tag, entry);
+    return true;
+}
+
+/* Takes slot `at` of `bucket` out of the chain. (*bucket, *at) become the place where a walk along the chain goes on: the hole was filled with the
+ * chain's last entry, which the walk has not seen (unless it was the last itself). */
+static void chain_remove(kv_table *table, kv_table_bucket *head, kv_table_bucket **bucket, unsigned *at) {
+    kv_table_bucket *before = NULL, *last = head;
+    while (is_linked(last)) {
+        before = last;
+        last = next_of(last);
+    }
+    unsigned end = entries_in(last) - 1;
+    (*bucket)->slot[*at] = last->slot[end];
+    (*bucket)->tag[*at] = last->tag[end];
+    last->slot[end] = NULL;
+    last->tag[end] = 0;
+    last->meta = (uint8_t)end;
+    if (before == NULL || end > 1) return;
+    /* One entry or none is left in the overflow bucket: it fits where the link is. */
+    before->slot[LINK] = end == 1 ? last->slot[0] : NULL;
+    before->tag[LINK] = last->tag[0];
+    before->meta = (uint8_t)(LINK + end);
+    if (*bucket == last) {
+        *bucket = before;
+        *at += LINK;
+    }
+    push_spare(table, last);
+    trim_spares(table);
+}
+
+/* ---- arrays ---- */
+
+static kv_table_bucket *array_alloc(kv_table *table, size_t buckets) {
+    size_t bytes;
+    if (!kv_mul_size(buckets, sizeof(kv_table_bucket), &bytes)) return NULL;
+    return kv_arena_alloc(table->arena, bytes);
+}
+
+static void array_free(kv_table *table, unsigned which) {
+    if (table->buckets[which] == NULL) return;
+    kv_arena_free(table->arena, table->buckets[which], (table->mask[which] + 1) * sizeof(kv_table_bucket));
+    table->buckets[which] = NULL;
+    table->mask[which] = 0;
+}
+
+static void set_limits(kv_table *table) {
+    size_t buckets = table->mask[0] + 1;
+    table->grow_at = buckets / 4 * 31 + buckets % 4 * 31 / 4;
+    table->shrink_at = buckets > 1 ? buckets : 0;
+}
+
+/* The smallest power of two of buckets that holds `entries` at no more than quarters/4 each; 0 when there is none. */
+static size_t buckets_for(size_t entries, size_t quarters) {
+    size_t buckets = 1;
+    while (buckets * quarters / 4 < entries) {
+        if (buckets > SIZE_MAX / 1024) return 0;
+        buckets *= 2;
+    }
+    return buckets;
+}
+
+static bool first_array(kv_table *table, size_t buckets) {
+    kv_table_bucket *array = array_alloc(table, buckets);
+    if (array == NULL) return false;
+    memset(array, 0, buckets * sizeof *array);
+    table->buckets[0] = array;
+    table->mask[0] = buckets - 1;
+    set_limits(table);
+    return true;
+}
+
+/* An empty table holds no memory but its reservation. */
+static void drop_arrays(kv_table *table) {
+    array_free(table, 0);
+    array_free(table, 1);
+    table->moved = 0;
+    table->grow_at = table->shrink_at = 0;
+}
+
+static bool start_rehash(kv_table *table, size_t buckets) {
+    kv_table_bucket *array = array_alloc(table, buckets);
+    if (array == NULL) return false;
+    table->buckets[1] = array;
+    table->mask[1] = buckets - 1;
+    table->moved = 0;
+    return true;
+}
+
+static void finish_rehash(kv_table *table) {
+    kv_table_bucket *array = table->buckets[1];
+    size_t mask = table->mask[1];
+    array_free(table, 0);
+    table->buckets[0] = array;
+    table->mask[0] = mask;
+    table->buckets[1] = NULL;
+    table->mask[1] = 0;
+    table->moved = 0;
+    set_limits(table);
+}
+
+static inline kv_table_bucket *home_of(const kv_table *table, uint64_t hash) {
+    size_t index = (size_t)hash & table->mask[0];
+    if (index < table->moved) return table->buckets[1] + ((size_t)hash & table->mask[1]);
+    return table->buckets[0] + index;
+}
+
+static void prefetch_entries(const kv_table_bucket *bucket) {
+    unsigned n = entries_in(bucket);
+    for (unsigned i = 0; i < n; i++) __builtin_prefetch(bucket->slot[i]);
+}
+
+static void rehome(kv_table *table, void *const *entries, unsigned n) {
+    for (unsigned i = 0; i < n; i++) {
+        kv_slice key = table->type->key(entries[i]);
+        uint64_t hash = kv_siphash(table->seed, key.ptr, key.len);
+        kv_table_bucket *last = last_of(table->buckets[1] + ((size_t)hash & table->mask[1]));
+        (void)chain_add(table, last, tag_of(hash), entries[i]); /* cannot fail: the spares were counted before */
+    }
+}
+
+/* Moves bucket number `moved`. False: a merge needs memory that is not there; no change. */
+static bool move_bucket(kv_table *table) {
+    size_t index = table->moved, mask = table->mask[1];
+    kv_table_bucket *head = table->buckets[0] + index;
+    if (mask > table->mask[0]) {
+        for (size_t i = index; i <= mask; i += table->mask[0] + 1) bucket_clear(table->buckets[1] + i);
+    } else if (index <= mask) {
+        bucket_clear(table->buckets[1] + index);
+    } else {
+        size_t buckets, target_buckets;
+        size_t length = chain_length(head, &buckets), target = chain_length(table->buckets[1] + (index & mask), &target_buckets);
+        size_t needed = room_needed(length + target), have = (buckets - 1) + (target_buckets - 1);
+        if (needed > have && !want_spares(table, needed - have + table->reserved)) return false;
+    }
+    table->moved++;
+    /* Overflow buckets first: each becomes a spare before its entries need a place, so there always is one. */
+    while (is_linked(head)) {
+        kv_table_bucket *bucket = next_of(head), copy = *bucket;
+        head->meta = is_linked(bucket) ? head->meta : (uint8_t)LINK;
+        head->slot[LINK] = is_linked(bucket) ? next_of(bucket) : NULL;
+        push_spare(table, bucket);
+        rehome(table, copy.slot, entries_in(&copy));
+    }
+    rehome(table, head->slot, entries_in(head));
+    bucket_clear(head);
+    trim_spares(table);
+    return true;
+}
+
+/* Moves up to n buckets. True: not finished. */
+static bool move_buckets(kv_table *table, size_t n) {
+    size_t end = table->mask[0] + 1;
+    for (; n > 0 && table->moved < end; n--)
+        if (!move_bucket(table)) return true;
+    if (table->moved == end) {
+        finish_rehash(table);
+        return false;
+    }
+    prefetch_entries(table->buckets[0] + table->moved);
+    if (table->moved + 1 < end) __builtin_prefetch(table->buckets[0] + table->moved + 1);
+    return true;
+}
+
+static void after_insert(kv_table *table) {
+    table->count++;
+    if (table->reserved > 0) table->reserved--;
+    if (table->spares > table->reserved) trim_spares(table);
+    if (table->buckets[1] != NULL) {
+        move_buckets(table, 1);
+    } else if (table->count > table->grow_at) {
+        size_t buckets = buckets_for(table->count, 31);
+        /* Without memory the chains get longer; the next try comes an eighth later. */
+        if (buckets <= table->mask[0] + 1 || !start_rehash(table, buckets)) table->grow_at += table->grow_at / 8 + 1;
+    }
+}
+
+static bool try_shrink(kv_table *table) {
+    size_t buckets = buckets_for(table->count, 20);
+    if (buckets != 0 && buckets <= table->mask[0] && start_rehash(table, buckets)) return true;
+    table->shrink_at -= table->shrink_at / 8 + (table->shrink_at != 0);
+    return false;
+}
+
+static void after_remove(kv_table *table) {
+    table->count--;
+    if (table->count == 0 && table->reserved == 0) /* a reservation keeps the array as well */
+        drop_arrays(table);
+    else if (table->buckets[1] != NULL)
+        move_buckets(table, 2);
+    else if (table->count < table->shrink_at)
+        try_shrink(table);
+}
+
+/* ---- life ---- */
+
+void kv_table_init(kv_table *table, const kv_table_type *type, const kv_hash_seed *seed, kv_arena *arena) {
+    *table = (kv_table){.type = type, .seed = seed, .arena = arena};
+}
+
+kv_table *kv_table_create(const kv_table_type *type, const kv_hash_seed *seed, kv_arena *arena) {
+    kv_table *table = kv_arena_alloc(arena, sizeof *table);
+    if (table != NULL) kv_table_init(table, type, seed, arena);
+    return table;
+}
+
+void kv_table_deinit(kv_table *table, kv_table_fn fn, void *arg) {
+    size_t pos = 0;
+    while (kv_table_drain(table, &pos, SIZE_MAX / 16, fn, arg)) {}
+    table->reserved = 0;
+    trim_spares(table);
+    drop_arrays(table);
+}
+
+void kv_table_destroy(kv_table *table, kv_table_fn fn, void *arg) {
+    if (table == NULL) return;
+    kv_table_deinit(table, fn, arg);
+    kv_arena_free(table->arena, table, sizeof *table);
+}
+
+/* ---- finding ---- */
+
+void **kv_table_find_slot(const kv_table *table, uint64_t hash, kv_slice key) {
+    if (table->buckets[0] == NULL) return NULL;
+    uint8_t tag = tag_of(hash);
+    for (kv_table_bucket *bucket = home_of(table, hash);; bucket = next_of(bucket)) {
+        for (match_set set = matches(bucket, tag); set != 0; set &= set - 1) {
+            void **slot = &bucket->slot[first_match(set)];
+            if (kv_slice_eq(table->type->key(*slot), key)) return slot;
+        }
+        if (!is_linked(bucket)) return NULL;
+    }
+}
+
+void *kv_table_find(const kv_table *table, uint64_t hash, kv_slice key) {
+    void **slot = kv_table_find_slot(table, hash, key);
+    return slot != NULL ? *slot : NULL;
+}
+
+void *kv_table_locate(kv_table *table, uint64_t hash, kv_slice key, kv_table_pos *pos) {
+    *pos = (kv_table_pos){hash, NULL, 0};
+    if (table->buckets[0] == NULL) return NULL;
+    uint8_t tag = tag_of(hash);
+    for (pos->bucket = home_of(table, hash);; pos->bucket = next_of(pos->bucket)) {
+        for (match_set set = matches(pos->bucket, tag); set != 0; set &= set - 1) {
+            pos->slot = first_match(set);
+            void *entry = pos->bucket->slot[pos->slot];
+            if (kv_slice_eq(table->type->key(entry), key)) return entry;
+        }
+        if (!is_linked(pos->bucket)) break;
+    }
+    pos->slot = entries_in(pos->bucket);
+    return NULL;
+}
+
+/* The place of this very entry pointer. */
+static bool find_entry(const kv_table *table, uint64_t hash, const void *entry, kv_table_bucket **bucket, unsigned *at) {
+    if (table->buckets[0] == NULL) return false;
+    uint8_t tag = tag_of(hash);
+    for (*bucket = home_of(table, hash);; *bucket = next_of(*bucket)) {
+        for (match_set set = matches(*bucket, tag); set != 0; set &= set - 1) {
+            *at = first_match(set);
+            if ((*bucket)->slot[*at] == entry) return true;
+        }
+        if (!is_linked(*bucket)) return false;
+    }
+}
+
+bool kv_table_replace(kv_table *table, uint64_t hash, const void *before, void *after) {
+    kv_table_bucket *bucket;
+    unsigned at;
+    if (!find_entry(table, hash, before, &bucket, &at)) return false;
+    bucket->slot[at] = after;
+    return true;
+}
+
+void kv_table_prefetch(const kv_table *table, uint64_t hash) {
+    if (table->buckets[0] != NULL) __builtin_prefetch(home_of(table, hash));
+}
+
+void kv_table_prefetch_entry(const kv_table *table, uint64_t hash) {
+    if (table->buckets[0] == NULL) return;
+    const kv_table_bucket *bucket = home_of(table, hash);
+    match_set set = matches(bucket, tag_of(hash));
+    if (set == 0 && is_linked(bucket)) {
+        __builtin_prefetch(next_of(bucket));
+        return;
+    }
+    for (; set != 0; set &= set - 1) __builtin_prefetch(bucket->slot[first_match(set)]);
+}
+
+/* ---- changing ---- */
+
+kv_status kv_table_reserve_for(kv_table *table, uint64_t hash) {
+    if (table->buckets[0] == NULL && !first_array(table, 1)) return KV_ENOMEM;
+    if (entries_in(last_of(home_of(table, hash))) < KV_TABLE_SLOTS || table->spares > 0) return KV_OK;
+    if (!want_spares(table, 1)) return KV_ENOMEM;
+    table->reserved = 1;
+    return KV_OK;
+}
+
+kv_status kv_table_reserve(kv_table *table, size_t n) {
+    if (n == 0) return KV_OK;
+    if (n > UINT32_MAX) return KV_ENOMEM;
+    bool fresh = table->buckets[0] == NULL;
+    if (fresh) {
+        size_t buckets = buckets_for(n, 31);
+        if (buckets == 0 || !first_array(table, buckets)) return KV_ENOMEM;
+    }
+    /* In an empty table a chain overflows after seven; elsewhere any insert may meet a full one. */
+    size_t spares = fresh ? room_needed(n) : n;
+    if (!want_spares(table, spares)) {
+        trim_spares(table);
+        if (fresh) drop_arrays(table);
+        return KV_ENOMEM;
+    }
+    if (table->reserved < n) table->reserved = (uint32_t)n;
+    return KV_OK;
+}
+
+void kv_table_unreserve(kv_table *table) {
+    table->reserved = 0;
+    trim_spares(table);
+    if (table->count == 0) drop_arrays(table);
+}
+
+kv_status kv_table_insert(kv_table *table, uint64_t hash, void *entry) {
+    if (table->buckets[0] == NULL && !first_array(table, 1)) return KV_ENOMEM;
+    if (!chain_add(table, last_of(home_of(table, hash)), tag_of(hash), entry)) return KV_ENOMEM;
+    after_insert(table);
+    return KV_OK;
+}
+
+kv_status kv_table_insert_at(kv_table *table, const kv_table_pos *pos, void *entry) {
+    if (pos->bucket == NULL) return kv_table_insert(table, pos->hash, entry);
+    if (!chain_add(table, pos->bucket, tag_of(pos->hash), entry)) return KV_ENOMEM;
+    after_insert(table);
+    return KV_OK;
+}
+
+void *kv_table_remove_at(kv_table *table, const kv_table_pos *pos) {
+    kv_table_bucket *bucket = pos->bucket;
+    unsigned at = pos->slot;
+    void *entry = bucket->slot[at];
+    chain_remove(table, home_of(table, pos->hash), &bucket, &at);
+    after_remove(table);
+    return entry;
+}
+
+void *kv_table_remove(kv_table *table, uint64_t hash, kv_slice key) {
+    kv_table_pos pos;
+    if (kv_table_locate(table, hash, key, &pos) == NULL) return NULL;
+    return kv_table_remove_at(table, &pos);
+}
+
+bool kv_table_remove_entry(kv_table *table, uint64_t hash, const void *entry) {
+    kv_table_pos pos = {.hash = hash};
+    if (!find_entry(table, hash, entry, &pos.bucket, &pos.slot)) return false;
+    (void)kv_table_remove_at(table, &pos);
+    return true;
+}
+
+kv_status kv_table_expand(kv_table *table, size_t entries) {
+    size_t buckets = buckets_for(entries, 31);
+    if (buckets == 0) return KV_ENOMEM;
+    if (table->buckets[1] != NULL || (table->buckets[0] != NULL && buckets <= table->mask[0] + 1)) return KV_OK;
+    bool done = table->buckets[0] == NULL ? first_array(table, buckets) : start_rehash(table, buckets);
+    return done ? KV_OK : KV_ENOMEM;
+}
+
+bool kv_table_rehash_step(kv_table *table, size_t n) {
+    if (table->buckets[1] == NULL) {
+        if (table->count >= table->shrink_at || !try_shrink(table)) return false;
+    }
+    return move_buckets(table, n);
+}
+
+/* ---- walking ---- */
+
+/* Buckets that hold entries are numbered without gaps: those of [0] not yet moved, then the initialised ones of [1]. */
+static size_t live_buckets(const kv_table *table) {
+    if (table->buckets[0] == NULL) return 0;
+    size_t live = table->mask[0] + 1 - table->moved;
+    if (table->buckets[1] == NULL) return live;
+    if (table->mask[1] > table->mask[0]) return live + (table->mask[1] + 1) / (table->mask[0] + 1) * table->moved;
+    return live + (table->moved <= table->mask[1] ? table->moved : table->mask[1] + 1);
+}
+
+static kv_table_bucket *live_bucket(const kv_table *table, size_t number) {
+    size_t old = table->mask[0] + 1 - table->moved;
+    if (number < old) return table->buckets[0] + table->moved + number;
+    number -= old;
+    if (table->mask[1] > table->mask[0]) return table->buckets[1] + number / table->moved * (table->mask[0] + 1) + number % table->moved;
+    return table->buckets[1] + number;
+}
+
+static void emit_chain(const kv_table_bucket *bucket, kv_table_fn fn, void *arg) {
+    for (;; bucket = next_of(bucket)) {
+        unsigned n = entries_in(bucket);
+        for (unsigned i = 0; i < n; i++) fn(arg, bucket->slot[i]);
+        if (!is_linked(bucket)) return;
+    }
+}
+
+static uint64_t reversed(uint64_t v) {
+    v = (v >> 1 & UINT64_C(0x5555555555555555)) | (v & UINT64_C(0x5555555555555555)) << 1;
+    v = (v >> 2 & UINT64_C(0x3333333333333333)) | (v & UINT64_C(0x3333333333333333)) << 2;
+    v = (v >> 4 & UINT64_C(0x0f0f0f0f0f0f0f0f)) | (v & UINT64_C(0x0f0f0f0f0f0f0f0f)) << 4;
+    return __builtin_bswap64(v);
+}
+
+/* The cursor counts with its bits mirrored: the highest bit of the mask changes first, the lowest last. All buckets that one bucket splits into,
+ * or that merge into one, are then visited without any other between them, so a change of size never moves an entry behind the cursor. */
+static uint64_t next_cursor(uint64_t cursor, size_t mask) { return reversed(reversed(cursor | ~(uint64_t)mask) + 1); }
+
+uint64_t kv_table_scan(const kv_table *table, uint64_t cursor, kv_table_fn fn, void *arg) {
+    if (table->count == 0) return 0;
+    size_t mask = table->mask[0], other = table->mask[1];
+    if (table->buckets[1] == NULL) {
+        emit_chain(table->buckets[0] + ((size_t)cursor & mask), fn, arg);
+        return next_cursor(cursor, mask);
+    }
+    /* Two arrays: a bucket of the smaller one together with all of the larger that share its index bits. Unmoved parts lie in [0] alone. */
+    size_t narrow = mask < other ? mask : other, wide = mask < other ? other : mask;
+    unsigned wide_array = mask < other;
+    size_t index = (size_t)cursor & narrow;
+    if (wide_array == 1 || index < table->moved) emit_chain(table->buckets[1 - wide_array] + index, fn, arg);
+    do {
+        index = (size_t)cursor & wide;
+        if (wide_array == 0 || (index & mask) < table->moved) emit_chain(table->buckets[wide_array] + index, fn, arg);
+        cursor = next_cursor(cursor, wide);
+    } while ((cursor & (wide ^ narrow)) != 0);
+    return cursor;
+}
+
+void kv_table_iter_start(kv_table_iter *iter, const kv_table *table) {
+    *iter = (kv_table_iter){.table = (kv_table *)(uintptr_t)table};
+}
+
+void *kv_table_iter_next(kv_table_iter *iter) {
+    const kv_table *table = iter->table;
+    for (;;) {
+        kv_table_bucket *bucket = iter->bucket;
+        if (bucket != NULL && iter->slot < entries_in(bucket)) {
+            iter->at_bucket = bucket;
+            iter->at_slot = iter->slot++;
+            return bucket->slot[iter->at_slot];
+        }
+        iter->slot = 0;
+        if (bucket != NULL && is_linked(bucket)) {
+            iter->bucket = next_of(bucket);
+            continue;
+        }
+        if (iter->index >= live_buckets(table)) {
+            iter->bucket = NULL;
+            return NULL;
+        }
+        iter->bucket = live_bucket(table, iter->index++);
+    }
+}
+
+void kv_table_iter_remove(kv_table_iter *iter) {
+    kv_table *table = iter->table;
+    iter->bucket = iter->at_bucket;
+    iter->slot = iter->at_slot;
+    chain_remove(table, live_bucket(table, iter->index - 1), &iter->bucket, &iter->slot);
+    table->count--; /* an empty table keeps its array until the next change: the walk may still look at it */
+}
+
+/* Chooses a bucket and a place in a chain of assumed length `width`, until there is an entry at that place: every entry is as likely as any other,
+ * whatever the lengths, as long as none is longer than `width`. */
+void *kv_table_random(const kv_table *table, kv_rng *rng) {
+    if (table->count == 0) return NULL;
+    size_t live = live_buckets(table), usual = table->overflow > table->spares ? RANDOM_WIDTH : KV_TABLE_SLOTS;
+    for (size_t number, tries = 0;; tries++) {
+        number = (size_t)kv_rng_below(rng, live);
+        const kv_table_bucket *bucket = live_bucket(table, number);
+        size_t chained, length = chain_length(bucket, &chained), width = length > usual ? length : usual;
+        while (tries >= RANDOM_TRIES && length == 0) { /* hardly anything in a large array: take the next there is */
+            number = number + 1 == live ? 0 : number + 1;
+            bucket = live_bucket(table, number);
+            length = width = chain_length(bucket, &chained);
+        }
+        size_t at = (size_t)kv_rng_below(rng, width);
+        if (at >= length) continue;
+        for (; at >= LINK && is_linked(bucket); at -= LINK) bucket = next_of(bucket);
+        return bucket->slot[at];
+    }
+}
+
+size_t kv_table_sample(const kv_table *table, kv_rng *rng, void **out, size_t n) {
+    size_t live = live_buckets(table), found = 0;
+    if (table->count == 0 || n == 0) return 0;
+    size_t number = (size_t)kv_rng_below(rng, live);
+    for (size_t passed = 0; passed < live && found < n; passed++) {
+        for (const kv_table_bucket *bucket = live_bucket(table, number);; bucket = next_of(bucket)) {
+            unsigned entries = entries_in(bucket);
+            for (unsigned i = 0; i < entries && found < n; i++) out[found++] = bucket->slot[i];
+            if (!is_linked(bucket)) break;
+        }
+        number = number + 1 == live ? 0 : number + 1;
+    }
+    return found;
+}
+
+static size_t chain_drop(kv_table *table, kv_table_bucket *head, kv_table_fn fn, void *arg) {
+    size_t dropped = 0;
+    for (kv_table_bucket *bucket = head, *next;; bucket = next) {
+        unsigned n = entries_in(bucket);
+        next = is_linked(bucket) ? next_of(bucket) : NULL;
+        for (unsigned i = 0; i < n && fn != NULL; i++) fn(arg, bucket->slot[i]);
+        dropped += n;
+        if (bucket != head) {
+            kv_arena_free(table->arena, bucket, sizeof *bucket);
+            table->overflow--;
+        }
+        if (next == NULL) break;
+    }
+    bucket_clear(head);
+    return dropped;
+}
+
+bool kv_table_drain(kv_table *table, size_t *pos, size_t n, kv_table_fn fn, void *arg) {
+    size_t live = live_buckets(table), dropped = 0;
+    size_t passes = n > (SIZE_MAX - 8) / 8 ? SIZE_MAX : 8 * n + 8;
+    for (; *pos < live && table->count > 0 && dropped < n && passes > 0; passes--) {
+        size_t gone = chain_drop(table, live_bucket(table, (*pos)++), fn, arg);
+        table->count -= gone;
+        dropped += gone;
+    }
+    return table->count > 0;
+}
+
+/* ---- facts ---- */
+
+size_t kv_table_bytes(const kv_table *table) {
+    size_t bytes = table->overflow * kv_arena_good_size(sizeof(kv_table_bucket));
+    for (unsigned which = 0; which < 2; which++)
+        if (table->buckets[which] != NULL) bytes += kv_arena_good_size((table->mask[which] + 1) * sizeof(kv_table_bucket));
+    return bytes;
+}
+
+void kv_table_stats_get(const kv_table *table, kv_table_stats *out) {
+    *out = (kv_table_stats){.count = table->count, .overflow = table->overflow, .moved = table->moved};
+    size_t live = live_buckets(table);
+    for (unsigned which = 0; which < 2; which++) out->buckets[which] = table->buckets[which] != NULL ? table->mask[which] + 1 : 0;
+    for (size_t i = 0; i < live; i++) {
+        unsigned which = i >= out->buckets[0] - table->moved;
+        size_t buckets, length = chain_length(live_bucket(table, i), &buckets);
+        out->entries[which] += length;
+        out->chains[which] += buckets > 1;
+        if (length > out->longest[which]) out->longest[which] = length;
+        out->lengths[which][length < 31 ? length : 31]++;
+    }
+}
+
+static bool entry_check(const kv_table *table, const kv_table_bucket *head, uint8_t tag, const void *entry) {
+    if (entry == NULL) return false;
+    kv_slice key = table->type->key(entry);
+    uint64_t hash = kv_siphash(table->seed, key.ptr, key.len);
+    return tag == tag_of(hash) && home_of(table, hash) == head && kv_table_find(table, hash, key) == entry;
+}
+
+static bool chain_check(const kv_table *table, const kv_table_bucket *head, size_t *entries, size_t *overflow) {
+    for (const kv_table_bucket *bucket = head;; bucket = next_of(bucket)) {
+        unsigned n = entries_in(bucket);
+        if ((bucket->meta & ~(LINKED | 7u)) != 0) return false;
+        if (is_linked(bucket) ? (n != LINK || bucket->tag[LINK] != 0 || next_of(bucket) == NULL) : (bucket != head && n == 0)) return false;
+        for (unsigned i = 0; i < KV_TABLE_SLOTS; i++) {
+            if (i >= n ? bucket->tag[i] != 0 : !entry_check(table, head, bucket->tag[i], bucket->slot[i])) return false;
+        }
+        *entries += n;
+        *overflow += bucket != head;
+        if (!is_linked(bucket)) return true;
+    }
+}
+
+bool kv_table_check(const kv_table *table) {
+    size_t entries = 0, overflow = 0, spares = 0;
+    if (table->buckets[0] == NULL && (table->buckets[1] != NULL || table->count != 0 || table->mask[0] != 0 || table->moved != 0)) return false;
+    if (table->buckets[1] == NULL && (table->moved != 0 || table->mask[1] != 0)) return false;
+    if (table->buckets[1] != NULL && (table->moved > table->mask[0] || table->mask[0] == table->mask[1])) return false;
+    if ((table->mask[0] & (table->mask[0] + 1)) != 0 || (table->mask[1] & (table->mask[1] + 1)) != 0) return false;
+    for (size_t i = 0; i < table->moved; i++)
+        if (table->buckets[0][i].meta != 0) return false;
+    for (size_t i = 0, live = live_buckets(table); i < live; i++)
+        if (!chain_check(table, live_bucket(table, i), &entries, &overflow)) return false;
+    for (const kv_table_bucket *spare = table->spare; spare != NULL && spares <= table->spares; spare = next_of(spare)) spares++;
+    return spares == table->spares && entries == table->count && overflow + spares == table->overflow;
+}
