@@ -18,6 +18,8 @@
 
 #define KV_SET_SCRATCH KV_LP_SCRATCH
 
+typedef void (*kv_set_visit)(void *ctx, kv_slice member);
+
 /* ---- life ---- */
 /* Makes *v an empty set (type, enc and u; the rest of *v is untouched) in the form that suits a first member `first` and `expected` members: what SADD on a
  * missing key does. KV_ENOMEM. */
@@ -41,11 +43,15 @@ bool kv_set_has(const kv_value *v, kv_slice member);
 /* A member, each equally likely; false when empty. O(1) for tables and intsets, O(n) for listpacks. */
 bool kv_set_random(const kv_value *v, kv_rng *rng, char scratch[KV_SET_SCRATCH], kv_slice *out);
 
+/* `count` different members (count <= length), every choice equally likely, in no particular order. KV_ENOMEM: nothing was visited. O(count) for tables
+ * when count is a small part, else O(length). */
+kv_status kv_set_sample(const kv_value *v, kv_arena *a, kv_rng *rng, size_t count, kv_set_visit visit, void *ctx);
+
 /* Walks every member once: ascending (intset), in order of insertion (listpack), in no order (table). The set must not change meanwhile. */
 typedef struct kv_set_iter {
     const kv_value *v;
     const uint8_t *pos;      /* listpack: the next item */
-    size_t index;            /* intset: the next member */
+    size_t index, count;     /* intset: the next member, and how many there are */
     kv_table_iter table;
     char scratch[KV_SET_SCRATCH];
 } kv_set_iter;
@@ -54,13 +60,12 @@ bool kv_set_next(kv_set_iter *it, kv_slice *out); /* *out is good until the next
 
 /* One step of SSCAN: calls `visit` for some members and returns the next cursor, 0 at the end. Small forms give everything at once; a table visits buckets
  * until `count` members or more were seen. The set may change between steps. */
-typedef void (*kv_set_visit)(void *ctx, kv_slice member);
 uint64_t kv_set_scan(const kv_value *v, uint64_t cursor, size_t count, kv_set_visit visit, void *ctx);
 
 /* ---- changing ---- */
 /* `more` members are about to be added to an existing set (SADD): too many for its form convert it now. KV_ENOMEM. */
 kv_status kv_set_expect(kv_value *v, kv_arena *a, const kv_limits *limits, size_t more);
-/* *added (may be NULL): whether it was new. KV_ENOMEM, KV_ETOOBIG. */
+/* *added (may be NULL): whether it was new. KV_ENOMEM. */
 kv_status kv_set_add(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice member, bool *added);
 /* *removed (may be NULL): whether it was there. KV_ENOMEM. */
 kv_status kv_set_remove(kv_value *v, kv_arena *a, kv_slice member, bool *removed);
@@ -69,12 +74,13 @@ kv_status kv_set_remove(kv_value *v, kv_arena *a, kv_slice member, bool *removed
 /* Sets of which NULL stands for an empty one; `out` is a set made by kv_set_create_empty in `a`. On failure `out` is valid, with a part of the result.
  * Sources are not changed. */
 kv_status kv_set_union(kv_value *out, kv_arena *a, const kv_limits *limits, const kv_value *const *sets, size_t count);
-/* sets[0] without the members of all others. Looks every member up in the others, or removes the others' members from a copy: what promises less work. */
-kv_status kv_set_diff(kv_value *out, kv_arena *a, const kv_limits *limits, const kv_value *const *sets, size_t count);
-/* Visits the members of all sets, walking the smallest and asking the others, smaller first; stops after `limit` (0: none). The number visited.
- * `visit` may be NULL to count; false from it stops. */
+/* sets[0] without the members of all others. Looks every member up in the others, or removes the others' members from a copy: what promises less work.
+ * sets[1] and on are put in another order. */
+kv_status kv_set_diff(kv_value *out, kv_arena *a, const kv_limits *limits, const kv_value **sets, size_t count);
+/* Visits the members that are in all sets, walking the smallest and asking the others, smaller first; stops after `limit` (0: none). Returns the number
+ * visited. `visit` may be NULL (to count); false from it stops. `sets` is put in order of size. count >= 1. */
 typedef bool (*kv_set_each)(void *ctx, kv_slice member);
-size_t kv_set_intersect(const kv_value *const *sets, size_t count, size_t limit, kv_set_each visit, void *ctx);
+size_t kv_set_intersect(const kv_value **sets, size_t count, size_t limit, kv_set_each visit, void *ctx);
 
 /* ---- loading ---- */
 /* Copies of blocks that were validated deep (and, for listpacks, are known to hold no member twice); converted when over the limits. KV_ENOMEM. */
