@@ -62,6 +62,7 @@ typedef struct kv_ctx {
     bool in_exec;       /* inside EXEC: blocking commands do not block */
     bool rerun;         /* a blocked command being tried again on behalf of its session */
     bool blocked;       /* set by kv_ctx_block */
+    uint64_t duration_ns; /* of the handler, once it has run */
     kv_limits limits;
     bool limits_set;
 } kv_ctx;
@@ -120,8 +121,10 @@ bool kv_ctx_set_string(kv_ctx *c, const kv_key *key, kv_slice bytes, bool keep, 
 bool kv_ctx_delete(kv_ctx *c, const kv_key *key);
 /* Set or clear (<0) the expiry. The entry may move: use the result. NULL: out of memory, replied. */
 kv_value *kv_ctx_set_expire(kv_ctx *c, const kv_key *key, kv_value *v, int64_t expire_ms);
-/* A hash's earliest field expiry may have changed (call after every change of field TTLs). False: out of memory, replied. */
-bool kv_ctx_field_expiry_changed(kv_ctx *c, const kv_key *key, kv_value *v);
+/* Fields of a hash are about to get a TTL: makes room for the key in the index of field expiries. The entry may move: use the result. NULL: out of
+ * memory, replied. Afterwards, and after every other change of field TTLs, kv_ctx_field_expiry_changed puts the key in its place there. */
+kv_value *kv_ctx_field_expiry_reserve(kv_ctx *c, const kv_key *key, kv_value *v);
+void kv_ctx_field_expiry_changed(kv_ctx *c, const kv_key *key, kv_value *v);
 /* A container became empty: deletes the key and emits `del`. */
 void kv_ctx_delete_empty(kv_ctx *c, const kv_key *key);
 /* After a change: counts it, touches WATCH and client-side caches, emits the keyspace event. event NULL: none. */

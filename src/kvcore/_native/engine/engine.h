@@ -79,8 +79,8 @@ typedef struct kv_engine {
     struct kv_monitor *monitor;
     struct kv_commandlog *commandlog;
     struct kv_latency *latency;
-    struct kv_cron *cron; /* NULL until something needs the background thread */
-    kv_mutex cron_lock;
+    _Atomic(struct kv_cron *) cron; /* NULL until something needs the background thread */
+    _Atomic bool cron_wanted;
     /* statistics */
     kv_engine_stats stats;
     kv_command_stats *command_stats; /* by kv_command.id */
@@ -94,7 +94,7 @@ typedef struct kv_engine {
 } kv_engine;
 
 typedef struct kv_engine_options {
-    const kv_command_table *commands;
+    const kv_command_table *commands; /* constant data: api/command_table.h */
     const kv_config_table *config;
     unsigned shards;      /* 0: the default; a power of two, at most 64 */
     unsigned databases;   /* 0: 16 */
@@ -108,8 +108,10 @@ kv_engine *kv_engine_create(const kv_engine_options *options);
 /* Every session must be gone. Stops the background thread, frees all. */
 void kv_engine_destroy(kv_engine *engine);
 
-/* Starts the background thread (active expiry, lazy free, rehash, eviction) if it is not running. No lock held. False: no thread could be made. */
-bool kv_engine_need_cron(kv_engine *engine);
+/* Ask for the background thread (active expiry, lazy free, rehash): it is started when the running unit has given its locks back. Cheap. */
+static inline void kv_engine_need_cron(kv_engine *engine) {
+    if (!atomic_load_explicit(&engine->cron_wanted, memory_order_relaxed)) atomic_store_explicit(&engine->cron_wanted, true, memory_order_relaxed);
+}
 
 /* used_memory: what the store and its clients hold, as INFO reports it and maxmemory compares it. O(shards). */
 size_t kv_engine_used_memory(kv_engine *engine);

@@ -74,7 +74,7 @@ typedef struct kv_session {
     kv_session_kind kind;
     /* any thread */
     _Atomic int64_t last_command_ms;
-    _Atomic const kv_command *last_command;
+    _Atomic(const kv_command *) last_command;
     _Atomic uint64_t commands, bytes_in, bytes_out;
     _Atomic uint32_t references;
     _Atomic uint32_t block_state;   /* kv_block_state; ENDING carries its kv_unblock in the bits from 8 up */

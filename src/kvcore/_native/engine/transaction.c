@@ -110,36 +110,32 @@ void kv_transaction_discard(kv_session *session) {
 
 /* ---- watching ---- */
 
-bool kv_watch(kv_session *session, kv_slice name) {
-    kv_engine *engine = session->engine;
+bool kv_watch_key(kv_ctx *c, const kv_key *key) {
+    kv_session *session = c->session;
+    kv_mem *mem = &c->engine->mem;
+    kv_shard *shard = key->shard;
     kv_transaction *tx = transaction_of(session);
     if (tx == NULL) return false;
-    uint64_t hash = kv_store_hash(&engine->store, name);
     for (const kv_watch *watch = tx->watches; watch != NULL; watch = watch->next_own)
-        if (watch->hash == hash && watch->db == session->db && kv_slice_eq(kv_slice_of(watch->node->name, watch->node->len), name)) return true;
-    kv_watch *watch = kv_malloc(&engine->mem, sizeof *watch);
+        if (watch->hash == key->hash && watch->db == key->db && kv_slice_eq(kv_slice_of(watch->node->name, watch->node->len), key->name)) return true;
+    kv_watch *watch = kv_malloc(mem, sizeof *watch);
     if (watch == NULL) return false;
-    int64_t now_ms = kv_clock_ms(&engine->clock);
-    kv_shard *shard = kv_store_shard_of(&engine->store, hash);
-    kv_mutex_lock(&shard->lock);
     if (shard->watchers == NULL) shard->watchers = kv_keymap_create(shard);
-    kv_keymap_node *node = shard->watchers == NULL ? NULL : kv_keymap_obtain(shard->watchers, hash, name);
+    kv_keymap_node *node = shard->watchers == NULL ? NULL : kv_keymap_obtain(shard->watchers, key->hash, key->name);
     if (node == NULL) {
         if (shard->watchers != NULL && kv_keymap_count(shard->watchers) == 0) {
             kv_keymap_destroy(shard->watchers);
             shard->watchers = NULL;
         }
-        kv_mutex_unlock(&shard->lock);
-        kv_free(&engine->mem, watch);
+        kv_free(mem, watch);
         return false;
     }
-    const kv_value *v = kv_keydb_find(kv_shard_db(shard, (unsigned)session->db), hash, name);
-    *watch = (kv_watch){.session = session, .node = node, .shard = shard, .hash = hash, .db = session->db, .next = node->head,
-                        .next_own = tx->watches, .was_expired = v != NULL && kv_entry_expired(v, now_ms)};
+    const kv_value *v = kv_keydb_find(kv_shard_db(shard, (unsigned)key->db), key->hash, key->name);
+    *watch = (kv_watch){.session = session, .node = node, .shard = shard, .hash = key->hash, .db = key->db, .next = node->head,
+                        .next_own = tx->watches, .was_expired = v != NULL && kv_entry_expired(v, kv_ctx_now_ms(c))};
     if (watch->next != NULL) watch->next->previous = watch;
     node->head = watch;
-    kv_mutex_unlock(&shard->lock);
-    if (tx->watches == NULL) atomic_fetch_add_explicit(&engine->watching_count, 1, memory_order_relaxed);
+    if (tx->watches == NULL) atomic_fetch_add_explicit(&c->engine->watching_count, 1, memory_order_relaxed);
     tx->watches = watch;
     tx->watch_count++;
     return true;

@@ -36,8 +36,8 @@ void kv_transaction_discard(kv_session *session);      /* drops queue and watche
 /* EXEC: locks the union of all lock sets and watched keys, runs, replies. No lock held. */
 void kv_transaction_exec(kv_ctx *c);
 
-/* WATCH one key; no lock held. False: out of memory. Watching a key twice is nothing. */
-bool kv_watch(kv_session *session, kv_slice name);
+/* WATCH one declared key of c's command. False: out of memory. Watching a key twice is nothing. */
+bool kv_watch_key(kv_ctx *c, const kv_key *key);
 void kv_unwatch(kv_session *session);
 /* The key changed: sessions that watch it fail their EXEC. Shard locked. Free when nobody watches in that shard. */
 void kv_watch_touched(kv_ctx *c, kv_shard *shard, int db, uint64_t hash, kv_slice name, bool deleted_expired);

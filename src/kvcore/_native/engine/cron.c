@@ -1,0 +1,165 @@
+/* The background thread. Each round: expire keys and hash fields whose time has passed (soonest first, from the shards' indexes, so that a round
+ * with nothing due costs one look a shard), free big values in steps, move some buckets of tables that are growing.
+ *
+ * A shard's lock is held for at most BATCH deletions at a time; between batches everybody else gets in. Expiry has a time budget a round: a quarter
+ * of the period, more with active-expire-effort. */
+#include "engine/cron.h"
+
+#include <limits.h>
+
+#include "engine/dispatch.h"
+#include "engine/monitor.h"
+#include "engine/notify.h"
+#include "engine/tracking.h"
+#include "engine/transaction.h"
+#include "engine/unit.h"
+#include "types/hash.h"
+
+#define BATCH 64 /* keys, or container elements times 16, under one hold of a shard's lock */
+
+typedef struct kv_cron {
+    kv_thread thread;
+    kv_engine *engine;
+    _Atomic uint32_t stop;
+} kv_cron;
+
+/* ---- expiry ---- */
+
+static bool before_expiry(void *arg, kv_keydb *db, kv_value *v) {
+    kv_ctx *c = arg;
+    kv_slice name = kv_entry_key(v);
+    kv_begin_write(c);
+    c->unit->dirty++;
+    atomic_fetch_add_explicit(&c->engine->stats.expired_keys, 1, memory_order_relaxed);
+    kv_watch_touched(c, db->shard, (int)db->index, kv_store_hash(&c->engine->store, name), name, true);
+    kv_tracking_changed(c, name);
+    kv_notify(c, (int)db->index, KV_EVENT_EXPIRED, "expired", name);
+    return true;
+}
+
+/* Fields of one hash; the key goes with its last field. */
+static void expire_fields(kv_ctx *c, kv_keydb *db, kv_value *v) {
+    kv_slice name = kv_entry_key(v);
+    kv_begin_write(c);
+    v->version = (uint16_t)c->unit->epoch;
+    size_t gone = kv_hash_expire_due(v, db->arena, kv_ctx_now_ms(c), BATCH, NULL, NULL);
+    atomic_fetch_add_explicit(&c->engine->stats.expired_fields, gone, memory_order_relaxed);
+    uint64_t hash = kv_store_hash(&c->engine->store, name);
+    if (gone > 0) {
+        c->unit->dirty += gone;
+        kv_watch_touched(c, db->shard, (int)db->index, hash, name, false);
+        kv_tracking_changed(c, name);
+        kv_notify(c, (int)db->index, KV_EVENT_HASH, "hexpired", name);
+    }
+    if (kv_hash_length(v) == 0) {
+        kv_notify(c, (int)db->index, KV_EVENT_GENERIC, "del", name);
+        kv_keydb_delete(db, hash, v);
+    } else {
+        kv_keydb_fields_update(db, v);
+    }
+}
+
+/* One batch of one database of one shard. Returns true when more is due there. */
+static bool expire_batch(kv_engine *engine, unsigned shard_index, unsigned db_index) {
+    kv_unit unit;
+    kv_ctx c;
+    kv_unit_begin(&c, &unit, engine, (int)db_index, UINT64_C(1) << shard_index);
+    kv_shard *shard = &engine->store.shards[shard_index];
+    kv_keydb *db = kv_shard_db(shard, db_index);
+    bool more = false;
+    if (db != NULL) {
+        int64_t now = kv_ctx_now_ms(&c);
+        shard->now_ms = now;
+        more = kv_keydb_expire_due(db, now, BATCH, before_expiry, &c) == BATCH;
+        kv_value *v = kv_keydb_due_fields(db, now);
+        if (v != NULL) {
+            expire_fields(&c, db, v);
+            more |= kv_keydb_due_fields(db, now) != NULL;
+        }
+    }
+    kv_unit_end(&c);
+    return more;
+}
+
+/* True when the budget ran out first. */
+static bool expire_round(kv_engine *engine, uint64_t deadline_ns) {
+    const kv_store *store = &engine->store;
+    for (unsigned s = 0; s < store->shard_count; s++) {
+        if (store->shards[s].counts == NULL) continue;
+        for (unsigned d = 0; d < store->db_count; d++) {
+            const kv_keydb_counts *counts = &store->shards[s].counts[d];
+            if (atomic_load_explicit(&counts->expires, memory_order_relaxed) + atomic_load_explicit(&counts->fields, memory_order_relaxed) == 0) continue;
+            while (expire_batch(engine, s, d))
+                if (kv_mono_ns() > deadline_ns) return true;
+        }
+    }
+    return false;
+}
+
+/* ---- freeing and rehashing ---- */
+
+static bool tidy_shard(kv_engine *engine, kv_shard *shard) {
+    bool more = false;
+    kv_mutex_lock(&shard->lock);
+    if (atomic_load_explicit(&shard->has_garbage, memory_order_relaxed)) more = !kv_shard_free_some(shard, BATCH * 16);
+    if (kv_setting(&engine->settings, KV_CFG_ACTIVEREHASHING) != 0 && shard->dbs != NULL)
+        for (unsigned d = 0; d < engine->store.db_count; d++)
+            if (shard->dbs[d] != NULL && kv_table_is_rehashing(&shard->dbs[d]->keys)) more |= kv_table_rehash_step(&shard->dbs[d]->keys, BATCH);
+    kv_mutex_unlock(&shard->lock);
+    return more;
+}
+
+bool kv_cron_round(kv_engine *engine, uint64_t budget_us) {
+    uint64_t begun = kv_mono_ns();
+    bool more = false;
+    kv_ctx now = {.engine = engine, .unit = &(kv_unit){0}};
+    kv_ctx_now_ms(&now); /* refreshes the LRU clock */
+    if (atomic_load_explicit(&engine->active_expire, memory_order_relaxed)) {
+        more = expire_round(engine, begun + budget_us * 1000);
+        if (more) atomic_fetch_add_explicit(&engine->stats.expired_time_cap_reached, 1, memory_order_relaxed);
+    }
+    uint64_t spent = kv_mono_ns() - begun;
+    atomic_fetch_add_explicit(&engine->stats.active_expire_cycle_ns, spent, memory_order_relaxed);
+    int64_t threshold = kv_setting(&engine->settings, KV_CFG_LATENCY_MONITOR_THRESHOLD);
+    if (threshold > 0 && spent / 1000000 >= (uint64_t)threshold) kv_latency_add(engine, "expire-cycle", spent / 1000000);
+    for (unsigned s = 0; s < engine->store.shard_count; s++) more |= tidy_shard(engine, &engine->store.shards[s]);
+    return more;
+}
+
+/* ---- the thread ---- */
+
+static void cron_main(void *arg) {
+    kv_cron *cron = arg;
+    kv_engine *engine = cron->engine;
+    while (atomic_load_explicit(&cron->stop, memory_order_acquire) == 0) {
+        int64_t hz = kv_setting(&engine->settings, KV_CFG_HZ), effort = kv_setting(&engine->settings, KV_CFG_ACTIVE_EXPIRE_EFFORT);
+        uint64_t period_us = 1000000 / (uint64_t)(hz < 1 ? 1 : hz);
+        bool more = kv_cron_round(engine, period_us * (uint64_t)(25 + 2 * (effort - 1)) / 100);
+        uint64_t pause_us = more ? period_us / 50 : period_us;
+        kv_wait_word(&cron->stop, 0, kv_mono_ns() + pause_us * 1000);
+    }
+}
+
+bool kv_cron_start(kv_engine *engine) {
+    if (atomic_load_explicit(&engine->cron, memory_order_acquire) != NULL) return true;
+    kv_cron *cron = kv_calloc(&engine->mem, 1, sizeof *cron), *none = NULL;
+    if (cron == NULL) return false;
+    cron->engine = engine;
+    if (!atomic_compare_exchange_strong_explicit(&engine->cron, &none, cron, memory_order_acq_rel, memory_order_acquire)) {
+        kv_free(&engine->mem, cron); /* another thread was first */
+        return true;
+    }
+    if (kv_thread_start(&cron->thread, "kvcore-cron", cron_main, cron) == 0) return true;
+    atomic_store_explicit(&engine->cron, NULL, memory_order_release);
+    kv_free(&engine->mem, cron);
+    return false;
+}
+
+void kv_cron_stop(kv_engine *engine) {
+    kv_cron *cron = atomic_exchange_explicit(&engine->cron, NULL, memory_order_acq_rel);
+    if (cron == NULL) return;
+    atomic_store_explicit(&cron->stop, 1, memory_order_release);
+    kv_wake_word(&cron->stop, true);
+    kv_thread_join(&cron->thread);
+    kv_free(&engine->mem, cron);
+}

@@ -1,0 +1,298 @@
+/* Dispatch: everything between the words of a request and its handler.
+ *
+ * The checks stand in Valkey's order, because clients see which one fails first: unknown command and arity, protected commands, authentication,
+ * commands forbidden in MULTI, memory, the RESP2 subscriber's limits, CLIENT PAUSE, queueing. Only then are shards locked. */
+#include "engine/dispatch.h"
+
+#include <stdio.h>
+
+#include "engine/cron.h"
+#include "engine/errors.h"
+#include "engine/evict.h"
+#include "engine/histogram.h"
+#include "engine/monitor.h"
+#include "engine/pubsub.h"
+#include "engine/tracking.h"
+#include "engine/transaction.h"
+#include "engine/unit.h"
+
+#define KEYS_INLINE 8 /* keys whose hashes fit on the stack */
+
+typedef struct key_set {
+    kv_key_ref refs_inline[KEYS_INLINE];
+    uint64_t hashes_inline[KEYS_INLINE];
+    kv_key_ref *refs;
+    uint64_t *hashes;
+    uint32_t count;
+} key_set;
+
+/* ---- statistics ---- */
+
+static void count_error(kv_ctx *c) {
+    const kv_reply *reply = c->reply;
+    if (reply->out->failed || reply->last_error + reply->last_error_len > reply->out->len) return;
+    kv_slice text = kv_slice_of(reply->out->ptr + reply->last_error, reply->last_error_len);
+    size_t len = 0;
+    while (len < text.len && text.ptr[len] != ' ' && len < sizeof((kv_error_stat *)0)->code - 1) len++;
+    kv_engine *engine = c->engine;
+    atomic_fetch_add_explicit(&engine->stats.total_error_replies, 1, memory_order_relaxed);
+    kv_mutex_lock(&engine->stats_lock);
+    size_t i = 0;
+    while (i < engine->error_stat_count && !(strlen(engine->error_stats[i].code) == len && memcmp(engine->error_stats[i].code, text.ptr, len) == 0)) i++;
+    if (i == engine->error_stat_count && i < KV_ERROR_STATS) {
+        memcpy(engine->error_stats[i].code, text.ptr, len);
+        engine->error_stats[i].code[len] = 0;
+        engine->error_stats[i].count = 0;
+        engine->error_stat_count++;
+    }
+    if (i < KV_ERROR_STATS) engine->error_stats[i].count++;
+    kv_mutex_unlock(&engine->stats_lock);
+}
+
+static kv_command_stats *stats_of(kv_ctx *c) { return &c->engine->command_stats[c->command->id]; }
+
+/* The command is not run: the error becomes the reply, and an open transaction will fail. */
+static kv_outcome reject(kv_ctx *c, const char *error) {
+    kv_reply_error(c->reply, error);
+    count_error(c);
+    kv_transaction_abort(c->session);
+    if (c->command != NULL) atomic_fetch_add_explicit(&stats_of(c)->rejected, 1, memory_order_relaxed);
+    return KV_OUTCOME_DONE;
+}
+
+/* EXEC that may not run drops its transaction and says why. */
+static kv_outcome reject_exec(kv_ctx *c, const char *error) {
+    kv_transaction_discard(c->session);
+    kv_reply_errorf(c->reply, KV_ERR_EXEC_ABORT_REASON, error);
+    count_error(c);
+    atomic_fetch_add_explicit(&stats_of(c)->rejected, 1, memory_order_relaxed);
+    return KV_OUTCOME_DONE;
+}
+
+static size_t request_bytes(const kv_ctx *c) {
+    size_t bytes = 0;
+    for (int i = 0; i < c->argc; i++) bytes += c->argv[i].len;
+    return bytes;
+}
+
+static void record_duration(kv_ctx *c, uint64_t ns) {
+    kv_command_stats *stats = stats_of(c);
+    atomic_fetch_add_explicit(&stats->calls, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&stats->nanoseconds, ns, memory_order_relaxed);
+    const kv_settings *s = &c->engine->settings;
+    if (kv_setting(s, KV_CFG_LATENCY_TRACKING) != 0) kv_histogram_record(&c->engine->mem, &stats->histogram, ns);
+}
+
+/* What needs no lock and may be slow: logs. After the unit has ended. */
+static void log_call(kv_ctx *c, uint64_t ns, size_t reply_bytes) {
+    const kv_settings *s = &c->engine->settings;
+    uint64_t us = ns / 1000;
+    int64_t slow = kv_setting(s, KV_CFG_COMMANDLOG_EXECUTION_SLOWER_THAN), big_reply = kv_setting(s, KV_CFG_COMMANDLOG_REPLY_LARGER_THAN);
+    int64_t big_request = kv_setting(s, KV_CFG_COMMANDLOG_REQUEST_LARGER_THAN);
+    bool over_time = slow >= 0 && us >= (uint64_t)slow, over_reply = big_reply >= 0 && reply_bytes >= (size_t)big_reply;
+    bool over_request = big_request >= 0 && c->argc > 0 && request_bytes(c) >= (size_t)big_request;
+    if ((over_time || over_reply || over_request) && (c->command->flags & KV_CMD_SKIP_COMMANDLOG) == 0)
+        kv_commandlog_record(c, us, request_bytes(c), reply_bytes);
+    int64_t threshold = kv_setting(s, KV_CFG_LATENCY_MONITOR_THRESHOLD);
+    if (threshold > 0 && us / 1000 >= (uint64_t)threshold)
+        kv_latency_add(c->engine, (c->command->flags & KV_CMD_FAST) != 0 ? "fast-command" : "command", us / 1000);
+}
+
+void kv_call(kv_ctx *c) {
+    uint32_t errors = c->reply->errors;
+    size_t before = c->reply->out->len;
+    uint64_t begun = kv_mono_ns();
+    c->command->handler(c);
+    uint64_t ns = kv_mono_ns() - begun;
+    if (c->blocked) return; /* it counts when it is served */
+    c->duration_ns = ns;
+    record_duration(c, ns);
+    atomic_fetch_add_explicit(&c->engine->stats.commands, 1, memory_order_relaxed);
+    if (c->reply->errors > errors) {
+        atomic_fetch_add_explicit(&stats_of(c)->failed, 1, memory_order_relaxed);
+        count_error(c);
+    }
+    if (c->session->tracker != NULL && (c->command->flags & KV_CMD_READONLY) != 0) kv_tracking_read(c);
+    if (c->in_exec || c->rerun) log_call(c, ns, c->reply->out->len - before);
+}
+
+/* ---- keys and locks ---- */
+
+static bool extract_keys(kv_ctx *c, key_set *keys) {
+    const kv_command *command = c->command;
+    keys->refs = keys->refs_inline;
+    keys->hashes = keys->hashes_inline;
+    keys->count = 0;
+    if (command->key_spec_count == 0 && command->keys == NULL) return true;
+    int count = kv_command_keys(command, c->argc, c->argv, keys->refs_inline, KEYS_INLINE);
+    if (count < 0) return true; /* the handler says what is wrong with its arguments; it cannot reach a key */
+    if (count > KEYS_INLINE) {
+        keys->refs = kv_malloc(&c->engine->mem, (size_t)count * (sizeof *keys->refs + sizeof *keys->hashes));
+        if (keys->refs == NULL) return false;
+        keys->hashes = (uint64_t *)(void *)(keys->refs + count);
+        count = kv_command_keys(command, c->argc, c->argv, keys->refs, count);
+    }
+    keys->count = (uint32_t)count;
+    for (uint32_t i = 0; i < keys->count; i++) keys->hashes[i] = kv_store_hash(&c->engine->store, c->argv[keys->refs[i].arg]);
+    c->key_refs = keys->refs;
+    c->key_hashes = keys->hashes;
+    c->key_count = keys->count;
+    return true;
+}
+
+static void free_keys(kv_ctx *c, key_set *keys) {
+    if (keys->refs != keys->refs_inline) kv_free(&c->engine->mem, keys->refs);
+}
+
+static uint64_t lock_set(const kv_ctx *c) {
+    if (kv_command_locks_all(c->command, c->argc, c->argv)) return kv_store_all_shards(&c->engine->store);
+    uint64_t mask = 0;
+    for (uint32_t i = 0; i < c->key_count; i++) mask |= UINT64_C(1) << kv_store_shard_index(&c->engine->store, c->key_hashes[i]);
+    return mask;
+}
+
+/* ---- the checks ---- */
+
+static bool is_local(const kv_session *session) {
+    return session->in_process || strncmp(session->address, "127.", 4) == 0 || strncmp(session->address, "[::1]", 5) == 0 ||
+           strncmp(session->address, "/", 1) == 0;
+}
+
+/* enable-debug-command and friends: no, yes, or local connections only. */
+static bool protected_allowed(const kv_ctx *c) {
+    int64_t mode = kv_setting(&c->engine->settings, KV_CFG_ENABLE_DEBUG_COMMAND);
+    return mode == KV_ENABLE_DEBUG_COMMAND_YES || (mode == KV_ENABLE_DEBUG_COMMAND_LOCAL && is_local(c->session));
+}
+
+static bool is_named(const kv_command *command, const char *name) { return strcmp(command->full_name, name) == 0; }
+
+/* Commands that act on the transaction itself or on the connection run at once inside MULTI. */
+static bool runs_inside_multi(const kv_command *command) {
+    return is_named(command, "exec") || is_named(command, "discard") || is_named(command, "multi") || is_named(command, "watch") ||
+           is_named(command, "quit") || is_named(command, "reset");
+}
+
+static bool allowed_when_subscribed(const kv_command *command) {
+    return (command->flags & KV_CMD_PUBSUB) != 0 ? strstr(command->name, "subscribe") != NULL
+                                                 : is_named(command, "ping") || is_named(command, "quit") || is_named(command, "reset");
+}
+
+static bool paused(const kv_ctx *c) {
+    int64_t until = atomic_load_explicit(&c->engine->pause_until_ms, memory_order_relaxed);
+    if (until == 0 || kv_clock_ms(&c->engine->clock) >= until) return false;
+    if (!atomic_load_explicit(&c->engine->pause_writes_only, memory_order_relaxed)) {
+        /* CLIENT itself must get through: UNPAUSE is how a pause ends early. */
+        return strncmp(c->command->full_name, "client|", 7) != 0 || is_named(c->command, "client|reply");
+    }
+    uint64_t writes = KV_CMD_WRITE | KV_CMD_MAY_REPLICATE;
+    if ((c->command->flags & writes) != 0) return true;
+    return is_named(c->command, "exec") && c->session->transaction != NULL && (c->session->transaction->flags & writes) != 0;
+}
+
+/* NULL: go on. Else the error that refuses the command. */
+static const char *refusal(kv_ctx *c, char text[512]) {
+    const kv_command *command = c->command;
+    kv_session *session = c->session;
+    if ((command->flags & KV_CMD_PROTECTED) != 0 && !protected_allowed(c)) {
+        const char *name = strncmp(command->full_name, "debug", 5) == 0 ? "DEBUG" : "MODULE";
+        const char *option = name[0] == 'D' ? "enable-debug-command" : "enable-module-command";
+        int len = snprintf(text, 512, KV_ERR_PROTECTED_COMMAND, name, option);
+        return len > 0 ? text : KV_ERR_SYNTAX;
+    }
+    if (!session->authenticated && (command->flags & KV_CMD_NO_AUTH) == 0) return KV_ERR_NO_AUTH;
+    if (kv_in_multi(session) && (command->flags & KV_CMD_NO_MULTI) != 0) return KV_ERR_NO_MULTI;
+    if (kv_setting(&c->engine->settings, KV_CFG_MAXMEMORY) > 0) {
+        bool fits = kv_evict(c->engine);
+        bool exec = is_named(command, "exec") && session->transaction != NULL;
+        uint64_t flags = exec ? session->transaction->flags : command->flags;
+        if (!fits && (flags & KV_CMD_DENYOOM) != 0) return KV_ERR_OOM;
+    }
+    if (session->subscriber != NULL && session->resp == 2 && !session->in_process && !allowed_when_subscribed(command) &&
+        kv_pubsub_count(session) + kv_pubsub_shard_count(session) > 0) {
+        int len = snprintf(text, 512, KV_ERR_SUBSCRIBE_CONTEXT, command->full_name);
+        return len > 0 ? text : KV_ERR_SYNTAX;
+    }
+    return NULL;
+}
+
+/* ---- one command ---- */
+
+static kv_outcome run(kv_ctx *c) {
+    kv_session *session = c->session;
+    if (kv_in_multi(session) && !runs_inside_multi(c->command)) {
+        if (!kv_transaction_queue(c)) return reject(c, KV_ERR_OUT_OF_MEMORY);
+        kv_reply_status(c->reply, "QUEUED");
+        return KV_OUTCOME_DONE;
+    }
+    if (atomic_load_explicit(&c->engine->monitor_count, memory_order_relaxed) > 0 && (c->command->flags & (KV_CMD_SKIP_MONITOR | KV_CMD_ADMIN)) == 0)
+        kv_monitor_feed(c);
+    size_t before = c->reply->out->len;
+    kv_unit_lock(c, lock_set(c), (c->command->flags & (KV_CMD_WRITE | KV_CMD_MAY_REPLICATE)) != 0);
+    kv_call(c);
+    kv_unit_finish(c);
+    if (c->blocked) return KV_OUTCOME_BLOCKED;
+    log_call(c, c->duration_ns, c->reply->out->len - before);
+    return KV_OUTCOME_DONE;
+}
+
+static kv_outcome checked(kv_ctx *c) {
+    kv_session *session = c->session;
+    char text[KV_RESOLUTION_TEXT_MAX];
+    kv_resolution resolution = kv_command_resolve(c->engine->commands, c->argc, c->argv, &c->command);
+    if (resolution != KV_RESOLVED) {
+        size_t len = kv_command_error(resolution, c->command, c->argc, c->argv, text);
+        kv_reply_error_slice(c->reply, kv_slice_of(text, len));
+        count_error(c);
+        kv_transaction_abort(session);
+        if (c->command != NULL) atomic_fetch_add_explicit(&stats_of(c)->rejected, 1, memory_order_relaxed);
+        return KV_OUTCOME_DONE;
+    }
+    atomic_store_explicit(&session->last_command, c->command, memory_order_relaxed);
+    const char *error = refusal(c, text);
+    if (error != NULL) return is_named(c->command, "exec") && kv_in_multi(session) ? reject_exec(c, error) : reject(c, error);
+    if (paused(c) && !(kv_in_multi(session) && !is_named(c->command, "exec"))) return KV_OUTCOME_PAUSED;
+    key_set keys;
+    if (!extract_keys(c, &keys)) return reject(c, KV_ERR_OUT_OF_MEMORY);
+    kv_outcome outcome = run(c);
+    free_keys(c, &keys);
+    return outcome;
+}
+
+/* CLIENT REPLY: OFF drops every reply, SKIP that of the next command. */
+static void apply_reply_mode(kv_session *session, kv_buf *out, size_t start) {
+    switch (session->reply_mode) {
+    case KV_REPLY_ON: return;
+    case KV_REPLY_OFF: out->len = start; return;
+    case KV_REPLY_SKIP_NEXT:
+        out->len = start;
+        session->reply_mode = KV_REPLY_SKIP;
+        return;
+    case KV_REPLY_SKIP:
+        out->len = start;
+        session->reply_mode = KV_REPLY_ON;
+        return;
+    }
+}
+
+kv_outcome kv_execute(kv_session *session, int argc, const kv_slice *argv, kv_buf *out) {
+    kv_engine *engine = session->engine;
+    kv_reply reply = kv_reply_to(out, session->format);
+    kv_unit unit = {0};
+    size_t start = out->len;
+    kv_ctx c = {.engine = engine, .session = session, .argv = argv, .argc = argc, .db = session->db, .reply = &reply, .unit = &unit};
+    kv_outcome outcome = checked(&c);
+    if (outcome == KV_OUTCOME_PAUSED) return outcome;
+    apply_reply_mode(session, out, start);
+    if (atomic_load_explicit(&engine->cron_wanted, memory_order_relaxed) && atomic_load_explicit(&engine->cron, memory_order_relaxed) == NULL)
+        kv_cron_start(engine);
+    return outcome;
+}
+
+void kv_prefetch(kv_session *session, int argc, const kv_slice *argv) {
+    kv_engine *engine = session->engine;
+    const kv_command *command;
+    if (kv_command_resolve(engine->commands, argc, argv, &command) != KV_RESOLVED || command->first_key != 1 || argc < 2) return;
+    uint64_t hash = kv_store_hash(&engine->store, argv[1]);
+    const kv_shard *shard = kv_store_shard_of(&engine->store, hash);
+    __builtin_prefetch(shard);
+}
