@@ -15,7 +15,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from generator import config  # noqa: E402
+from generator import c_table, config, spec  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 NATIVE = ROOT / "src/kvcore/_native"
@@ -25,7 +25,10 @@ SPEC = NATIVE / "spec"
 def outputs() -> dict[Path, str]:
     """Path -> the text that belongs there."""
     options = config.load(SPEC / "config.toml")
+    commands = spec.load(SPEC)
     return {
+        NATIVE / "api/command_table.h": c_table.header(),
+        NATIVE / "api/command_table.c": c_table.source(commands),
         NATIVE / "engine/errors.h": config.errors_header(SPEC / "errors.toml"),
         NATIVE / "engine/config_fields.h": config.fields_header(options),
         NATIVE / "api/config_table.h": config.table_header(),

@@ -40,8 +40,7 @@ typedef void kv_handler(struct kv_ctx *c);
 #define KV_CMD_ALL_KEYS (UINT64_C(1) << 33)   /* needs every shard locked: FLUSHALL, KEYS, DBSIZE, ... */
 #define KV_CMD_MAYBE_ALL_KEYS (UINT64_C(1) << 34) /* depends on the arguments: ask kv_command_locks_all (SORT with BY or GET) */
 #define KV_CMD_CONTAINER (UINT64_C(1) << 35)  /* has subcommands; without a handler of its own unless `handler` is set (COMMAND) */
-#define KV_CMD_ONLY_SENTINEL (UINT64_C(1) << 36)
-#define KV_CMD_UNLOCKED (UINT64_C(1) << 37)   /* takes no shard lock itself and starts commands or waits (EXEC, MONITOR, SUBSCRIBE, SHUTDOWN) */
+#define KV_CMD_CURSOR (UINT64_C(1) << 36)     /* needs the one shard that the cursor in argv[1] names (SCAN) */
 
 /* ACL categories, in the order in which they are reported. */
 #define KV_ACL_WRITE (UINT32_C(1) << 0)
@@ -230,10 +229,14 @@ static inline bool kv_command_arity_fits(const kv_command *command, int argc) {
     return command->arity >= 0 ? argc == command->arity : argc >= -command->arity;
 }
 
+/* The one hash of command names, in any case; parent is 0 for a top-level command and the container's id + 1 for a subcommand. tools/gen.py
+ * computes the same number to fill the slots. */
+uint32_t kv_command_hash(kv_slice name, uint32_t parent);
+
 /* THE key extraction: for locks, the cluster slot, ACL, COMMAND GETKEYS, WATCH and propagation. Writes at most cap references in the order of
  * the key specs and returns how many there are in all (may exceed cap: call again with room), 0 when the command has none, -1 when the
- * arguments do not make sense (a key count that is not a number or larger than what follows). Never reads outside argv. A key given twice is
- * listed twice. NOT_KEY specs (shard channels) are left out. O(keys). */
+ * arguments do not make sense (a key count that is not a number or larger than what follows); such a call is dispatched without keys, since its
+ * handler replies the error before it looks at one. Never reads outside argv. A key given twice is listed twice. NOT_KEY specs (shard channels) are left out. O(keys). */
 int kv_command_keys(const kv_command *command, int argc, const kv_slice *argv, kv_key_ref *out, int cap);
 
 /* Whether this call needs every shard: ALL_KEYS, or SORT with a BY or GET pattern that looks other keys up. */
