@@ -17,8 +17,8 @@ typedef struct kv_heap_entry {
 typedef void (*kv_heap_set_pos)(void *item, uint32_t pos, void *arg);
 
 typedef struct kv_heap {
-    kv_heap_entry **chunks; /* each KV_HEAP_CHUNK entries; the first may be smaller while it is the only one */
-    size_t count, capacity; /* entries; capacity in entries */
+    kv_heap_entry **chunks; /* 4096 entries each; the first is smaller while it is the only one */
+    size_t count, capacity; /* in entries */
     uint32_t chunk_slots;   /* room in `chunks` */
     kv_heap_set_pos set_pos;
     void *arg;
@@ -29,7 +29,7 @@ void kv_heap_init(kv_heap *heap, kv_arena *arena, kv_heap_set_pos set_pos, void 
 void kv_heap_deinit(kv_heap *heap);                                                    /* items are the caller's. O(chunks) */
 static inline size_t kv_heap_count(const kv_heap *heap) { return heap->count; }
 
-/* Room for n more pushes. KV_ENOMEM: no change. O(1), or O(n / chunk) for large n. */
+/* Room for n more pushes; removing meanwhile may give it back. KV_ENOMEM: no change. O(1), or O(n / chunk) for large n. */
 kv_status kv_heap_reserve(kv_heap *heap, size_t n);
 /* Adds an item. KV_ENOMEM: no change (impossible after a reserve). O(log n). */
 kv_status kv_heap_push(kv_heap *heap, int64_t when_ms, void *item);

@@ -31,7 +31,7 @@ static inline kv_slice kv_zelem_member(const kv_zelem *elem) {
 kv_slice kv_zelem_key(const void *elem); /* the member, in the shape of kv_table_type.key */
 
 /* ---- the list ---- */
-#define KV_SKIPLIST_LEVELS 12 /* one in four nodes reaches the next level: enough for 10^8 nodes */
+#define KV_SKIPLIST_LEVELS 12 /* one in four nodes reaches the next level: enough for 4^12 nodes */
 
 typedef struct kv_znode kv_znode;
 typedef struct kv_zlink {
