@@ -20,7 +20,7 @@ PUBLIC_FLAGS = [
 ]  # fmt: skip
 OWN_FLAGS = ["protected", "all_keys", "maybe_all_keys", "cursor"]
 ACL_ORDER = [
-    "write", "read", "keyspace", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo", "stream", "pubsub",
+    "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo", "stream", "pubsub",
     "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
 ]  # fmt: skip
 GROUPS = [

@@ -15,12 +15,21 @@
 
 /* ---- names ---- */
 
+static inline uint64_t load32(const uint8_t *p) {
+    uint32_t word;
+    memcpy(&word, p, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap32(word);
+#endif
+    return word;
+}
+
+/* Up to eight bytes as a little-endian number, without a call to memcpy: the two halves overlap when there are fewer. */
 static inline uint64_t load_word(const uint8_t *p, size_t len) {
     uint64_t word = 0;
-    memcpy(&word, p, len);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    word = __builtin_bswap64(word);
-#endif
+    if (len >= 8) word = load32(p) | load32(p + 4) << 32;
+    else if (len >= 4) word = load32(p) | (load32(p + len - 4) >> (8 * (8 - len))) << 32;
+    else if (len > 0) word = p[0] | (uint64_t)p[len / 2] << (8 * (len / 2)) | (uint64_t)p[len - 1] << (8 * (len - 1));
     return word | UINT64_C(0x2020202020202020); /* letters in lower case; what this does to other bytes does no harm to a hash */
 }
 
@@ -28,7 +37,7 @@ uint32_t kv_command_hash(kv_slice name, uint32_t parent) {
     uint64_t value = name.len + parent * UINT64_C(0x9E3779B97F4A7C15);
     for (size_t at = 0; at < name.len; at += 8) {
         size_t left = name.len - at;
-        value = (value ^ load_word(name.ptr + at, left < 8 ? left : 8)) * UINT64_C(0xD6E8FEB86659FD93);
+        value = (value ^ load_word(name.ptr + at, left)) * UINT64_C(0xD6E8FEB86659FD93);
         value ^= value >> 32;
     }
     return (uint32_t)value;

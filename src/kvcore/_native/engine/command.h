@@ -43,9 +43,9 @@ typedef void kv_handler(struct kv_ctx *c);
 #define KV_CMD_CURSOR (UINT64_C(1) << 36)     /* needs the one shard that the cursor in argv[1] names (SCAN) */
 
 /* ACL categories, in the order in which they are reported. */
-#define KV_ACL_WRITE (UINT32_C(1) << 0)
+#define KV_ACL_KEYSPACE (UINT32_C(1) << 0)
 #define KV_ACL_READ (UINT32_C(1) << 1)
-#define KV_ACL_KEYSPACE (UINT32_C(1) << 2)
+#define KV_ACL_WRITE (UINT32_C(1) << 2)
 #define KV_ACL_SET (UINT32_C(1) << 3)
 #define KV_ACL_SORTEDSET (UINT32_C(1) << 4)
 #define KV_ACL_LIST (UINT32_C(1) << 5)

@@ -8,7 +8,7 @@ static const char *const flag_names[] = {
 };
 
 static const char *const acl_names[KV_ACL_COUNT] = {
-    "write", "read", "keyspace", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo", "stream", "pubsub",
+    "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo", "stream", "pubsub",
     "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
 };
 

@@ -107,6 +107,8 @@ void kv_engine_destroy(kv_engine *engine) {
     kv_free(&last, engine);
 }
 
+void kv_engine_settings_loaded(kv_engine *engine) { kv_evict_settings_changed(engine); }
+
 size_t kv_engine_used_memory(kv_engine *engine) {
     return kv_store_used(&engine->store) + atomic_load_explicit(&engine->mem.used, memory_order_relaxed) -
            atomic_load_explicit(&engine->mem.mapped, memory_order_relaxed);

@@ -113,6 +113,9 @@ static inline void kv_engine_need_cron(kv_engine *engine) {
     if (!atomic_load_explicit(&engine->cron_wanted, memory_order_relaxed)) atomic_store_explicit(&engine->cron_wanted, true, memory_order_relaxed);
 }
 
+/* Options were read or changed outside CONFIG SET: bring what depends on them up to date. No lock held. */
+void kv_engine_settings_loaded(kv_engine *engine);
+
 /* used_memory: what the store and its clients hold, as INFO reports it and maxmemory compares it. O(shards). */
 size_t kv_engine_used_memory(kv_engine *engine);
 
