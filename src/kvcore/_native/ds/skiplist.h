@@ -65,7 +65,7 @@ kv_status kv_skiplist_insert(kv_skiplist *list, kv_zelem *elem, size_t *rank);
 kv_zelem *kv_skiplist_remove(kv_skiplist *list, double score, kv_slice member);
 /* Gives an element of the list another score (not NaN). KV_ENOMEM: no change. O(log n). */
 kv_status kv_skiplist_update(kv_skiplist *list, kv_zelem *elem, double score);
-/* The element was moved in memory from `before` (never read) to `after`, same score and member. False: it was not there. O(log n). */
+/* Puts a copy of an element (same score and member) in its place; both are readable. False: `before` was not there. O(log n). */
 bool kv_skiplist_replace(kv_skiplist *list, const kv_zelem *before, kv_zelem *after);
 
 /* ---- ranks; all O(log n) ---- */
