@@ -1,0 +1,136 @@
+/* Commands that write whole strings: SET and its older forms, MSET, MSETNX, MSETEX. */
+#include "commands/keys_common.h"
+#include "commands/string_options.h"
+#include "engine/errors.h"
+
+static void reply_value(kv_ctx *c, const kv_value *v) {
+    char scratch[KV_NUM_MAX];
+    if (v == NULL)
+        kv_reply_null(c->reply);
+    else
+        kv_reply_bulk(c->reply, kv_entry_string(v, scratch));
+}
+
+/* The key gets `bytes`, with the events of SET. An expiry that has passed already deletes the key instead. False: an error was replied. */
+static bool set_key(kv_ctx *c, const kv_key *key, kv_value *old, kv_slice bytes, kv_expire_rule rule, int64_t expire_ms) {
+    if (rule == KV_EXPIRE_AT && expire_ms <= kv_ctx_now_ms(c)) {
+        kv_keys_expire_now(c, key);
+        return true;
+    }
+    if (!kv_keys_put(c, key, old, bytes, rule, expire_ms)) return false;
+    kv_ctx_changed(c, key, KV_EVENT_STRING, "set");
+    if (rule == KV_EXPIRE_AT) kv_ctx_notify(c, key, KV_EVENT_GENERIC, "expire");
+    return true;
+}
+
+void kv_cmd_set(kv_ctx *c) {
+    kv_string_options o;
+    if (!kv_string_options_parse(c, 3, KV_STRING_NX_XX | KV_STRING_IFEQ | KV_STRING_GET | KV_STRING_KEEPTTL, &o)) return;
+    kv_key key = kv_ctx_key(c, 1);
+    kv_value *old = kv_ctx_find(c, &key, o.get ? KV_FIND_READ : KV_FIND_WRITE);
+    if (old != NULL && (o.get || o.ifeq != NULL) && old->type != KV_STRING) {
+        kv_ctx_wrong_type(c);
+        return;
+    }
+    bool holds = !(o.nx && old != NULL) && !(o.xx && old == NULL);
+    if (o.ifeq != NULL) {
+        char scratch[KV_NUM_MAX];
+        holds = old != NULL && kv_slice_eq(kv_entry_string(old, scratch), *o.ifeq);
+    }
+    kv_mark mark = kv_reply_defer(c->reply);
+    if (o.get) reply_value(c, old); /* now: the old value does not outlive the change */
+    if (!holds) {
+        if (!o.get) kv_reply_null(c->reply);
+        return;
+    }
+    uint32_t errors = c->reply->errors;
+    if (set_key(c, &key, old, c->argv[2], o.rule, o.expire_ms)) {
+        if (!o.get) kv_reply_ok(c->reply);
+    } else if (o.get && c->reply->errors > errors) {
+        kv_reply_rewind(c->reply, mark);
+        kv_ctx_out_of_memory(c);
+    }
+}
+
+void kv_cmd_setnx(kv_ctx *c) {
+    kv_key key = kv_ctx_key(c, 1);
+    bool there = kv_ctx_find(c, &key, KV_FIND_WRITE) != NULL;
+    if (there || set_key(c, &key, NULL, c->argv[2], KV_EXPIRE_CLEAR, 0)) kv_reply_int(c->reply, !there);
+}
+
+static void set_with_ttl(kv_ctx *c, int64_t unit_ms) {
+    int64_t expire_ms;
+    if (!kv_keys_moment(c, 2, unit_ms, false, &expire_ms)) return;
+    kv_key key = kv_ctx_key(c, 1);
+    kv_value *old = kv_ctx_find(c, &key, KV_FIND_WRITE);
+    if (set_key(c, &key, old, c->argv[3], KV_EXPIRE_AT, expire_ms)) kv_reply_ok(c->reply);
+}
+
+void kv_cmd_setex(kv_ctx *c) { set_with_ttl(c, 1000); }
+void kv_cmd_psetex(kv_ctx *c) { set_with_ttl(c, 1); }
+
+void kv_cmd_getset(kv_ctx *c) {
+    kv_key key = kv_ctx_key(c, 1);
+    kv_value *old;
+    if (!kv_ctx_find_type(c, &key, KV_STRING, KV_FIND_READ, &old)) return;
+    kv_mark mark = kv_reply_defer(c->reply);
+    reply_value(c, old);
+    if (set_key(c, &key, old, c->argv[2], KV_EXPIRE_CLEAR, 0)) return;
+    kv_reply_rewind(c->reply, mark);
+    kv_ctx_out_of_memory(c);
+}
+
+/* ---- several keys ---- */
+
+/* argv[first], value, argv[first + 2], value, ...; a key may be given twice, the last value stays. */
+static bool set_pairs(kv_ctx *c, int first, int end, kv_expire_rule rule, int64_t expire_ms) {
+    for (int arg = first; arg < end; arg += 2) {
+        kv_key key = kv_ctx_key(c, arg);
+        kv_value *old = kv_ctx_find(c, &key, KV_FIND_WRITE);
+        if (!kv_keys_put(c, &key, old, c->argv[arg + 1], rule, expire_ms)) return false;
+        kv_ctx_changed(c, &key, KV_EVENT_STRING, "set");
+        if (rule == KV_EXPIRE_AT) kv_ctx_notify(c, &key, KV_EVENT_GENERIC, "expire");
+    }
+    return true;
+}
+
+static int count_existing(kv_ctx *c, int first, int end) {
+    int count = 0;
+    for (int arg = first; arg < end; arg += 2) {
+        kv_key key = kv_ctx_key(c, arg);
+        count += kv_ctx_find(c, &key, KV_FIND_WRITE) != NULL;
+    }
+    return count;
+}
+
+void kv_cmd_mset(kv_ctx *c) {
+    if (c->argc % 2 == 0) {
+        kv_ctx_arity_error(c);
+        return;
+    }
+    if (set_pairs(c, 1, c->argc, KV_EXPIRE_CLEAR, 0)) kv_reply_ok(c->reply);
+}
+
+void kv_cmd_msetnx(kv_ctx *c) {
+    if (c->argc % 2 == 0) {
+        kv_ctx_arity_error(c);
+        return;
+    }
+    bool fresh = count_existing(c, 1, c->argc) == 0;
+    if (!fresh || set_pairs(c, 1, c->argc, KV_EXPIRE_CLEAR, 0)) kv_reply_int(c->reply, fresh);
+}
+
+void kv_cmd_msetex(kv_ctx *c) {
+    int64_t count;
+    if (!kv_ctx_range_i64(c, 1, 1, INT32_MAX, &count, KV_ERR_INVALID_NUMKEYS)) return;
+    if (count > (c->argc - 2) / 2) {
+        kv_ctx_syntax_error(c);
+        return;
+    }
+    int end = 2 + 2 * (int)count;
+    kv_string_options o;
+    if (!kv_string_options_parse(c, end, KV_STRING_NX_XX | KV_STRING_KEEPTTL, &o)) return;
+    int existing = o.nx || o.xx ? count_existing(c, 2, end) : 0;
+    bool holds = !(o.nx && existing > 0) && !(o.xx && existing < count);
+    if (!holds || set_pairs(c, 2, end, o.rule, o.expire_ms)) kv_reply_int(c->reply, holds);
+}
