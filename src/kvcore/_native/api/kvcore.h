@@ -1,0 +1,83 @@
+/* The surface of the engine for programs that embed it. The Python bindings see nothing else: cffi reads the part between the markers.
+ *
+ * Threads: a store may be used by any thread; a client by one thread at a time. Calls that can wait say so. Nothing here prints, exits or
+ * installs a handler. Strings that are returned belong to the callee and live until the next call on the same object, if not said otherwise. */
+#ifndef KV_API_KVCORE_H
+#define KV_API_KVCORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* cdef: begin */
+typedef struct kvcore_store kvcore_store;
+typedef struct kvcore_client kvcore_client;
+
+/* Opens a store in memory. `config` is text in valkey.conf syntax, may be empty. `seed` other than 0 makes hashing and random choices reproducible (tests).
+ * NULL on failure: `error` (capacity error_cap) says what to do. */
+kvcore_store *kvcore_open(const char *config, size_t config_len, uint64_t seed, char *error, size_t error_cap);
+
+/* Ends a store: its server is stopped first. Every client must have been disconnected. NULL is fine. May wait for threads. */
+void kvcore_close(kvcore_store *store);
+
+/* A client in this process: a session of its own (database, transaction, subscriptions). format: 0 RESP2, 1 RESP3, 2 TAPE, 3 msgpack. NULL: out of memory. */
+kvcore_client *kvcore_connect(kvcore_store *store, int format);
+void kvcore_disconnect(kvcore_client *client); /* NULL is fine */
+
+/* Runs one command; argv[i] has lengths[i] bytes and is not kept. KVCORE_DONE: the reply is there (kvcore_reply). KVCORE_BLOCKED, KVCORE_PAUSED: it waits;
+ * call kvcore_wait. KVCORE_NO_MEMORY: the reply did not fit into memory; the command may have run. Never waits itself. */
+enum { KVCORE_DONE = 0, KVCORE_BLOCKED = 1, KVCORE_PAUSED = 2, KVCORE_NO_MEMORY = 3, KVCORE_CLOSED = 4 };
+int kvcore_run(kvcore_client *client, int argc, const char *const *argv, const size_t *lengths);
+/* Waits for the end of a blocked command, at most timeout_ms. KVCORE_DONE, KVCORE_BLOCKED (not yet), or KVCORE_PAUSED (run it again now). */
+int kvcore_wait(kvcore_client *client, uint32_t timeout_ms);
+/* Gives a blocked command up. 1: it ended without effect and without a reply. 0: it had been served already: the reply is there and must not be lost. */
+int kvcore_cancel(kvcore_client *client);
+const char *kvcore_reply(kvcore_client *client, size_t *length);
+
+/* Messages that came unasked (pub/sub, invalidations, MONITOR), in the client's format, one after the other; they are forgotten with the next call of
+ * this function. *length 0: none. kvcore_wait_mail waits for some, at most timeout_ms: 1 when there is mail. */
+const char *kvcore_mail(kvcore_client *client, size_t *length);
+int kvcore_wait_mail(kvcore_client *client, uint32_t timeout_ms);
+/* A descriptor that polls readable while there is mail; made on first use, closed with the client. -1: errno. */
+int kvcore_mail_fd(kvcore_client *client);
+
+/* Serves RESP on what the settings say (port 0: any free port). 0, or -1 with `error`. One server a store. */
+int kvcore_serve(kvcore_store *store, char *error, size_t error_cap);
+void kvcore_stop_serving(kvcore_store *store);
+int kvcore_port(const kvcore_store *store);               /* 0: no TCP */
+const char *kvcore_unix_path(const kvcore_store *store);  /* NULL: none */
+unsigned kvcore_threads(const kvcore_store *store);
+
+/* Log lines go to this descriptor (-1: nowhere, the default), from `level` on: "debug", "verbose", "notice", "warning". */
+void kvcore_log_to(kvcore_store *store, int fd, const char *level);
+void kvcore_log(kvcore_store *store, const char *text); /* one notice of the host program, in the same form */
+
+/* SHUTDOWN was accepted from some client: the host decides what that means. Waits at most timeout_ms; 1 when asked. */
+int kvcore_wait_shutdown(kvcore_store *store, uint32_t timeout_ms);
+
+/* The clock that expiry and TIME see. Microseconds since the Unix epoch. Advancing runs what has fallen due. */
+int64_t kvcore_clock_us(const kvcore_store *store);
+void kvcore_clock_freeze(kvcore_store *store, int64_t us);
+void kvcore_clock_advance(kvcore_store *store, int64_t us);
+void kvcore_clock_thaw(kvcore_store *store);
+
+/* One setting, as CONFIG SET and CONFIG GET see it. 0, or -1 with `error`. */
+int kvcore_config_set(kvcore_store *store, const char *name, const char *value, char *error, size_t error_cap);
+
+size_t kvcore_used_memory(kvcore_store *store);
+size_t kvcore_key_count(const kvcore_store *store, unsigned database);
+int kvcore_check(kvcore_store *store); /* every invariant of the key space: 1 when sound. O(keys); for tests */
+
+/* Fault injection, in builds made for it (KVCORE_BUILD=faults): the n-th allocation from now on fails (for ever when forever is 1); n < 0 turns it off.
+ * Returns the allocations tried so far, or -1 in other builds. */
+int64_t kvcore_fail_allocation(kvcore_store *store, int64_t n, int forever);
+
+const char *kvcore_version(void);
+/* cdef: end */
+
+/* For the fast door only (binding/fast.c): the session behind a client. */
+struct kv_session;
+struct kv_engine;
+struct kv_session *kvcore_client_session(kvcore_client *client);
+struct kv_engine *kvcore_store_engine(kvcore_store *store);
+
+#endif

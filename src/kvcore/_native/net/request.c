@@ -1,0 +1,217 @@
+/* Parsing requests.
+ *
+ * A multibulk request is consumed word by word: its head, then for each word a head and its bytes. `pos` stands behind what was consumed, so an
+ * incomplete word costs one look at its head line each time. Announced lengths are checked against the limits as soon as they are read. */
+#include "net/request.h"
+
+#include <limits.h>
+#include <stdio.h>
+
+#include "base/num.h"
+
+#define LINE_MAX_BYTES (64 * 1024) /* heads and inline requests */
+#define PREAUTH_WORDS 10
+#define PREAUTH_BULK 16384
+#define WORDS_STEP 1024 /* argv grows with what has arrived, at most this much ahead */
+
+void kv_request_init(kv_request *request, kv_mem *mem) {
+    *request = (kv_request){.mem = mem, .bulk_len = -1};
+    kv_buf_init(&request->inline_text, mem);
+}
+
+void kv_request_deinit(kv_request *request) {
+    kv_free(request->mem, request->spans);
+    kv_free(request->mem, request->argv);
+    kv_buf_deinit(&request->inline_text);
+}
+
+void kv_request_dropped(kv_request *request, size_t bytes) {
+    request->pos -= bytes;
+    for (int i = 0; i < request->argc; i++) request->spans[i].at -= bytes;
+}
+
+size_t kv_request_needed_from(const kv_request *request) {
+    return request->words_left > 0 && request->argc > 0 ? request->spans[0].at : request->pos;
+}
+
+static kv_request_status fail(kv_request *request, const char *text) {
+    snprintf(request->error, sizeof request->error, "ERR Protocol error: %s", text);
+    return KV_REQUEST_ERROR;
+}
+
+static bool add_word(kv_request *request, size_t at, size_t len) {
+    if (request->argc == request->cap) {
+        int cap = request->cap == 0 ? 8 : request->cap < WORDS_STEP ? request->cap * 2 : request->cap + WORDS_STEP + request->cap / 2;
+        kv_word *spans = kv_realloc(request->mem, request->spans, (size_t)cap * sizeof *spans);
+        if (spans == NULL) return false;
+        request->spans = spans;
+        kv_slice *argv = kv_realloc(request->mem, request->argv, (size_t)cap * sizeof *argv);
+        if (argv == NULL) return false;
+        request->argv = argv;
+        request->cap = cap;
+    }
+    request->spans[request->argc++] = (kv_word){at, len};
+    return true;
+}
+
+/* The line that starts at pos, without its CR LF; false when it is not complete. */
+static bool line_at(kv_slice in, size_t pos, kv_slice *line) {
+    const uint8_t *from = in.ptr + pos, *end = memchr(from, '\r', in.len - pos);
+    if (end == NULL || end + 1 >= in.ptr + in.len) return false;
+    *line = kv_slice_of(from, (size_t)(end - from));
+    return true;
+}
+
+/* A length in a head: like kv_parse_i64, which is strict. */
+static bool parse_length(kv_slice text, int64_t *out) {
+    if (text.len == 1 && text.ptr[0] >= '0' && text.ptr[0] <= '9') {
+        *out = text.ptr[0] - '0';
+        return true;
+    }
+    return kv_parse_i64(text, out);
+}
+
+/* ---- multibulk ---- */
+
+static kv_request_status multibulk_head(kv_request *request, kv_slice in, const kv_request_limits *limits) {
+    kv_slice line;
+    int64_t count;
+    if (!line_at(in, request->pos, &line)) return in.len - request->pos > LINE_MAX_BYTES ? fail(request, "too big mbulk count string") : KV_REQUEST_MORE;
+    if (!parse_length(kv_slice_of(line.ptr + 1, line.len - 1), &count) || count > INT_MAX) return fail(request, "invalid multibulk length");
+    if (count > PREAUTH_WORDS && !limits->authenticated) return fail(request, "unauthenticated multibulk length");
+    request->pos += line.len + 2;
+    request->words_left = count > 0 ? count : 0;
+    request->argc = 0;
+    request->bulk_len = -1;
+    return KV_REQUEST_COMMAND;
+}
+
+static kv_request_status bulk_head(kv_request *request, kv_slice in, const kv_request_limits *limits) {
+    kv_slice line;
+    int64_t len;
+    if (!line_at(in, request->pos, &line)) return in.len - request->pos > LINE_MAX_BYTES ? fail(request, "too big bulk count string") : KV_REQUEST_MORE;
+    if (line.len == 0 || line.ptr[0] != '$') {
+        char text[64];
+        snprintf(text, sizeof text, "expected '$', got '%c'", in.ptr[request->pos]);
+        return fail(request, text);
+    }
+    if (!parse_length(kv_slice_of(line.ptr + 1, line.len - 1), &len) || len < 0 || len > limits->max_bulk) return fail(request, "invalid bulk length");
+    if (len > PREAUTH_BULK && !limits->authenticated) return fail(request, "unauthenticated bulk length");
+    request->pos += line.len + 2;
+    request->bulk_len = len;
+    return KV_REQUEST_COMMAND;
+}
+
+static kv_request_status multibulk_words(kv_request *request, kv_slice in, const kv_request_limits *limits) {
+    while (request->words_left > 0) {
+        if (request->bulk_len < 0) {
+            kv_request_status status = bulk_head(request, in, limits);
+            if (status != KV_REQUEST_COMMAND) return status;
+        }
+        size_t len = (size_t)request->bulk_len;
+        if (in.len - request->pos < len + 2) return KV_REQUEST_MORE;
+        if (!add_word(request, request->pos, len)) return KV_REQUEST_NO_MEMORY;
+        request->pos += len + 2;
+        request->bulk_len = -1;
+        request->words_left--;
+    }
+    for (int i = 0; i < request->argc; i++) request->argv[i] = kv_slice_of(in.ptr + request->spans[i].at, request->spans[i].len);
+    return KV_REQUEST_COMMAND;
+}
+
+/* ---- inline ---- */
+
+static int hex_digit(uint8_t byte) {
+    if (byte >= '0' && byte <= '9') return byte - '0';
+    if (byte >= 'a' && byte <= 'f') return byte - 'a' + 10;
+    if (byte >= 'A' && byte <= 'F') return byte - 'A' + 10;
+    return -1;
+}
+
+static bool is_space(uint8_t byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r'); }
+
+/* One escape inside double quotes; returns the bytes it took. */
+static size_t unescape(kv_slice line, size_t i, uint8_t *out) {
+    uint8_t next = line.ptr[i + 1];
+    if (next == 'x' && i + 3 < line.len && hex_digit(line.ptr[i + 2]) >= 0 && hex_digit(line.ptr[i + 3]) >= 0) {
+        *out = (uint8_t)(hex_digit(line.ptr[i + 2]) * 16 + hex_digit(line.ptr[i + 3]));
+        return 4;
+    }
+    static const char from[] = "nrtba", to[] = "\n\r\t\b\a";
+    const char *at = next == 0 ? NULL : strchr(from, next);
+    *out = at == NULL ? next : (uint8_t)to[at - from];
+    return 2;
+}
+
+/* One word from i on, appended to inline_text; false: unbalanced quotes. */
+static bool inline_word(kv_request *request, kv_slice line, size_t *i) {
+    uint8_t quote = 0;
+    for (; *i < line.len; ) {
+        uint8_t byte = line.ptr[*i];
+        if (quote == '"' && byte == '\\' && *i + 1 < line.len) {
+            uint8_t out;
+            *i += unescape(line, *i, &out);
+            kv_buf_add_byte(&request->inline_text, out);
+        } else if (quote == '\'' && byte == '\\' && *i + 1 < line.len && line.ptr[*i + 1] == '\'') {
+            kv_buf_add_byte(&request->inline_text, '\'');
+            *i += 2;
+        } else if (quote != 0 && byte == quote) {
+            (*i)++;
+            return *i == line.len || is_space(line.ptr[*i]); /* a closing quote ends the word */
+        } else if (quote == 0 && (byte == '"' || byte == '\'')) {
+            quote = byte;
+            (*i)++;
+        } else if (quote == 0 && (is_space(byte) || byte == 0)) {
+            return true;
+        } else {
+            kv_buf_add_byte(&request->inline_text, byte);
+            (*i)++;
+        }
+    }
+    return quote == 0;
+}
+
+static kv_request_status inline_request(kv_request *request, kv_slice in) {
+    const uint8_t *from = in.ptr + request->pos, *end = memchr(from, '\n', in.len - request->pos);
+    if (end == NULL) return in.len - request->pos > LINE_MAX_BYTES ? fail(request, "too big inline request") : KV_REQUEST_MORE;
+    kv_slice line = kv_slice_of(from, (size_t)(end - from));
+    request->pos += line.len + 1;
+    if (line.len > 0 && line.ptr[line.len - 1] == '\r') line.len--;
+    const uint8_t *nul = line.len == 0 ? NULL : memchr(line.ptr, 0, line.len);
+    if (nul != NULL) line.len = (size_t)(nul - line.ptr); /* an inline request is text: it ends at a NUL */
+    request->argc = 0;
+    request->is_inline = true;
+    kv_buf_clear(&request->inline_text);
+    for (size_t i = 0; i < line.len; ) {
+        if (is_space(line.ptr[i])) {
+            i++;
+            continue;
+        }
+        size_t at = request->inline_text.len;
+        if (!inline_word(request, line, &i)) return fail(request, "unbalanced quotes in request");
+        if (request->inline_text.failed || !add_word(request, at, request->inline_text.len - at)) return KV_REQUEST_NO_MEMORY;
+    }
+    for (int i = 0; i < request->argc; i++) request->argv[i] = kv_slice_of(request->inline_text.ptr + request->spans[i].at, request->spans[i].len);
+    request->words_left = 0;
+    return KV_REQUEST_COMMAND;
+}
+
+kv_request_status kv_request_next(kv_request *request, kv_slice in, const kv_request_limits *limits) {
+    for (;;) {
+        kv_request_status status;
+        if (request->words_left == 0) {
+            if (request->pos >= in.len) return KV_REQUEST_MORE;
+            request->argc = 0;
+            request->is_inline = false;
+            if (in.ptr[request->pos] != '*') {
+                status = inline_request(request, in);
+                if (status != KV_REQUEST_COMMAND || request->argc > 0) return status;
+                continue;
+            }
+            status = multibulk_head(request, in, limits);
+            if (status != KV_REQUEST_COMMAND) return status;
+            if (request->words_left == 0) continue; /* "*0": nothing to do */
+        }
+        return multibulk_words(request, in, limits);
+    }
+}

@@ -1,0 +1,21 @@
+/* The RESP server: listeners and network threads over one engine. Each thread has its own epoll loop and its own connections: it reads, parses,
+ * executes and writes without handing over. What is listened on comes from the engine's settings (port, bind, unixsocket, io-threads, ...). */
+#ifndef KV_NET_SERVER_H
+#define KV_NET_SERVER_H
+
+#include "engine/engine.h"
+
+typedef struct kv_server kv_server;
+
+/* Binds, listens and starts the threads; connections are accepted when it returns. On failure `error` says which address and why, and nothing is
+ * left behind. The engine must outlive the server. */
+kv_status kv_server_start(kv_engine *engine, kv_buf *error, kv_server **out);
+
+/* Stops accepting, sends what is written already (bounded by `grace_ms`), closes every connection, joins the threads, removes the unix socket. */
+void kv_server_stop(kv_server *server, uint32_t grace_ms);
+
+int kv_server_port(const kv_server *server);             /* the TCP port in use; 0: none */
+const char *kv_server_unix_path(const kv_server *server); /* NULL: none */
+unsigned kv_server_threads(const kv_server *server);
+
+#endif
