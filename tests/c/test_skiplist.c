@@ -232,9 +232,9 @@ static void test_lex(void) {
     kv_arena *arena = kv_arena_create(&mem);
     kv_skiplist list;
     kv_skiplist_init(&list, arena, 6);
-    char names[1000][5];
+    char names[1000][8];
     for (int i = 0; i < 1000; i++) {
-        snprintf(names[i], 5, "%04d", i * 7 % 1000 * 2); /* even numbers, shuffled */
+        snprintf(names[i], 8, "%04d", i * 7 % 1000 * 2); /* even numbers, shuffled */
         CHECK(kv_skiplist_insert(&list, kv_zelem_new(arena, 0, kv_slice_of(names[i], 4)), NULL) == KV_OK);
     }
     for (int lo = -1; lo < 2001; lo += 111)

@@ -369,9 +369,10 @@ static void merge(kv_skiplist *list, kv_znode *node, size_t pos) {
         if (node == NULL || (node->count + next->count) * 4u > node->cap * 3u) return;
         pos -= node->count;
     }
+    size_t border = pos + node->count;
     memcpy(elems_of(node) + node->count, elems_of(next), next->count * sizeof(kv_zelem *));
-    unlink_node(list, next, pos + node->count);
     node->count = (uint16_t)(node->count + next->count);
+    unlink_node(list, next, border);
 }
 
 /* Takes n elements out of a node; the path leads to it. True: the node is still there. */
