@@ -44,8 +44,9 @@ void *kv_malloc(kv_mem *mem, size_t bytes) {
 }
 
 void *kv_calloc(kv_mem *mem, size_t count, size_t bytes) {
-    if (kv_mem_fault(mem)) return NULL;
-    void *ptr = calloc(count ? count : 1, bytes ? bytes : 1); /* checks the product itself */
+    size_t total;
+    if (kv_mem_fault(mem) || __builtin_mul_overflow(count, bytes, &total)) return NULL;
+    void *ptr = calloc(1, total ? total : 1);
     if (ptr != NULL) kvi_mem_count_up(mem, malloc_usable_size(ptr));
     return ptr;
 }
