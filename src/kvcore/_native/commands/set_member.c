@@ -1,7 +1,5 @@
 /* SADD SREM SMOVE SISMEMBER SMISMEMBER SCARD SMEMBERS SSCAN: sets member by member. */
-#include "base/glob.h"
-#include "engine/ctx.h"
-#include "engine/errors.h"
+#include "commands/scan_options.h"
 #include "types/set.h"
 
 /* Adds argv[2] and on; *added counts the new ones. */
@@ -152,71 +150,30 @@ void kv_cmd_smembers(kv_ctx *c) {
     for (kv_set_iter_init(&it, v); kv_set_next(&it, &member);) kv_reply_bulk(c->reply, member);
 }
 
-typedef struct scan_page {
-    kv_reply reply; /* into a buffer of its own: the cursor comes first and is known last */
-    size_t count;
-    kv_slice pattern; /* ptr NULL: everything */
-} scan_page;
-
 static void scan_visit(void *ctx, kv_slice member) {
-    scan_page *page = ctx;
-    if (page->pattern.ptr != NULL && !kv_glob(page->pattern, member, false)) return;
-    kv_reply_bulk(&page->reply, member);
-    page->count++;
-}
-
-static bool parse_scan(kv_ctx *c, int64_t *count, kv_slice *pattern) {
-    for (int i = 3; i < c->argc; i += 2) {
-        if (kv_ctx_is(c, i, "novalues")) {
-            kv_reply_error(c->reply, "ERR NOVALUES option can only be used in HSCAN");
-            return false;
-        }
-        if (kv_ctx_is(c, i, "noscores")) {
-            kv_reply_error(c->reply, "ERR NOSCORES option can only be used in ZSCAN");
-            return false;
-        }
-        if (i + 1 < c->argc && kv_ctx_is(c, i, "count")) {
-            if (!kv_ctx_i64(c, i + 1, count)) return false;
-            if (*count >= 1) continue;
-        } else if (i + 1 < c->argc && kv_ctx_is(c, i, "match")) {
-            *pattern = c->argv[i + 1];
-            if (kv_slice_eq(*pattern, KV_LIT("*"))) *pattern = (kv_slice){NULL, 0};
-            continue;
-        }
-        kv_ctx_syntax_error(c);
-        return false;
-    }
-    return true;
+    kv_scan_page *page = ctx;
+    if (!kv_scan_wants(page->options, member)) return;
+    kv_reply_bulk(&page->writer, member);
+    page->written++;
 }
 
 /* SSCAN key cursor [MATCH pattern] [COUNT count] */
 void kv_cmd_sscan(kv_ctx *c) {
     uint64_t cursor;
-    int64_t count = 10;
     if (!kv_ctx_cursor(c, 2, &cursor)) return;
     kv_value *v;
     kv_key key = kv_ctx_key(c, 1);
     if (!kv_ctx_find_type(c, &key, KV_SET, KV_FIND_READ, &v)) return;
-    if (v == NULL) {
+    if (v == NULL) { /* answered before the options are looked at */
         kv_reply_array(c->reply, 2);
         kv_reply_bulk_cstr(c->reply, "0");
         kv_reply_array(c->reply, 0);
         return;
     }
-    scan_page page = {0};
-    if (!parse_scan(c, &count, &page.pattern)) return;
-    kv_buf members;
-    kv_buf_init(&members, kv_ctx_mem(c));
-    page.reply = kv_reply_to(&members, c->reply->format);
-    cursor = kv_set_scan(v, cursor, (size_t)count, scan_visit, &page);
-    if (members.failed) {
-        kv_ctx_out_of_memory(c);
-    } else {
-        char text[KV_NUM_MAX];
-        kv_reply_array(c->reply, 2);
-        kv_reply_bulk(c->reply, kv_slice_of(text, kv_format_u64(text, cursor)));
-        kv_reply_array(c->reply, page.count);
-        kv_reply_raw(c->reply, kv_buf_slice(&members));
-    }
-    kv_buf_deinit(&members);
+    kv_scan_options options;
+    if (!kv_scan_options_read(c, KV_SCAN_SET, &options)) return;
+    kv_scan_page page;
+    kv_scan_page_init(&page, c, &options);
+    cursor = kv_set_scan(v, cursor, options.count, scan_visit, &page);
+    kv_scan_page_finish(&page, c, cursor);
 }
