@@ -1,0 +1,261 @@
+/* Hashes: HGETEX, HSETEX and HGETDEL, which read or write fields together with their expiry. */
+#include "commands/hash_fields.h"
+#include "engine/errors.h"
+
+/* ---- options ---- */
+
+typedef enum ttl_kind { TTL_NONE, TTL_EX, TTL_PX, TTL_EXAT, TTL_PXAT, TTL_KEEP, TTL_PERSIST } ttl_kind;
+enum { COND_NX = 1, COND_XX = 2, COND_FNX = 4, COND_FXX = 8 };
+
+typedef struct options {
+    ttl_kind ttl;
+    int time_arg;
+    unsigned conditions;
+    kv_hash_fields fields;
+} options;
+
+typedef struct option_word {
+    const char *word;
+    ttl_kind ttl;
+    unsigned condition, excludes;
+} option_word;
+
+static const option_word get_words[] = {{"ex", TTL_EX, 0, 0},     {"px", TTL_PX, 0, 0},           {"exat", TTL_EXAT, 0, 0},
+                                        {"pxat", TTL_PXAT, 0, 0}, {"persist", TTL_PERSIST, 0, 0}, {NULL, TTL_NONE, 0, 0}};
+static const option_word set_words[] = {{"ex", TTL_EX, 0, 0},
+                                        {"px", TTL_PX, 0, 0},
+                                        {"exat", TTL_EXAT, 0, 0},
+                                        {"pxat", TTL_PXAT, 0, 0},
+                                        {"keepttl", TTL_KEEP, 0, 0},
+                                        {"nx", TTL_NONE, COND_NX, COND_XX},
+                                        {"xx", TTL_NONE, COND_XX, COND_NX},
+                                        {"fnx", TTL_NONE, COND_FNX, COND_FXX},
+                                        {"fxx", TTL_NONE, COND_FXX, COND_FNX},
+                                        {NULL, TTL_NONE, 0, 0}};
+
+static bool takes_time(ttl_kind ttl) { return ttl >= TTL_EX && ttl <= TTL_PXAT; }
+
+/* One option; *i is moved over its argument. False: not an option here, or not together with those before it. */
+static bool read_option(kv_ctx *c, const option_word *words, int *i, int end, options *out) {
+    const option_word *w = words;
+    while (w->word != NULL && !kv_ctx_is(c, *i, w->word)) w++;
+    if (w->word == NULL) return false;
+    if (w->ttl == TTL_NONE) {
+        out->conditions |= w->condition;
+        return (out->conditions & w->excludes) == 0;
+    }
+    if (out->ttl != TTL_NONE && out->ttl != w->ttl) return false;
+    out->ttl = w->ttl;
+    if (!takes_time(w->ttl)) return true;
+    out->time_arg = ++*i;
+    return *i < end;
+}
+
+static bool read_options(kv_ctx *c, const option_word *words, int words_a_field, options *out) {
+    *out = (options){0};
+    int at = kv_hash_fields_find(c, 2);
+    if (at == 0) return false;
+    for (int i = 2; i < at; i++) {
+        if (read_option(c, words, &i, at, out)) continue;
+        kv_ctx_syntax_error(c);
+        return false;
+    }
+    return kv_hash_fields_at(c, at, words_a_field, KV_ERR_NUMFIELDS, &out->fields);
+}
+
+/* The time of the options; *when stays as it is when they have none. */
+static bool read_time(kv_ctx *c, const options *o, int64_t *when) {
+    if (!takes_time(o->ttl)) return true;
+    return kv_hash_expire_time(c, o->time_arg, o->ttl == TTL_EX || o->ttl == TTL_EXAT, o->ttl == TTL_EX || o->ttl == TTL_PX, when);
+}
+
+/* ---- HGETEX ---- */
+
+typedef struct tally {
+    size_t set, cleared, removed;
+} tally;
+
+/* Replies one field's value and applies the option to it. */
+static kv_status get_one(kv_ctx *c, const kv_key *key, kv_value *v, kv_slice field, const options *o, int64_t when, tally *t) {
+    kv_hash_item item;
+    int64_t now = kv_hash_now(c);
+    if (!kv_hash_get(v, field, now, &item)) {
+        kv_reply_null(c->reply);
+        return KV_OK;
+    }
+    kv_reply_bulk(c->reply, item.value);
+    kv_arena *arena = kv_ctx_arena(key);
+    kv_status status = KV_OK;
+    size_t *count = NULL;
+    if (o->ttl == TTL_PERSIST && item.expiry_ms != KV_HASH_NO_EXPIRY) {
+        status = kv_hash_set_expiry(v, arena, field, KV_HASH_NO_EXPIRY, now);
+        count = &t->cleared;
+    } else if (takes_time(o->ttl) && when <= now) {
+        status = kv_hash_delete(v, arena, field, now);
+        count = &t->removed;
+    } else if (takes_time(o->ttl)) {
+        status = kv_hash_set_expiry(v, arena, field, when, now);
+        count = &t->set;
+    }
+    if (status == KV_OK && count != NULL) *count += 1;
+    return status;
+}
+
+static void get_fields(kv_ctx *c, const kv_key *key, kv_value *v, const options *o, int64_t when) {
+    tally t = {0, 0, 0};
+    kv_status status = KV_OK;
+    kv_mark mark = kv_reply_defer(c->reply);
+    if (o->ttl != TTL_NONE) kv_ctx_modify(c, key, v);
+    for (int i = 0; i < o->fields.count && status == KV_OK; i++)
+        status = get_one(c, key, v, c->argv[o->fields.first + i], o, when, &t);
+    if (t.set > 0) kv_ctx_changed(c, key, KV_EVENT_HASH, "hexpire");
+    if (t.cleared > 0) kv_ctx_changed(c, key, KV_EVENT_HASH, "hpersist");
+    if (t.removed > 0) kv_ctx_changed(c, key, KV_EVENT_HASH, "hexpired");
+    if (t.set + t.cleared + t.removed > 0) kv_hash_shrunk(c, key, v);
+    if (status == KV_OK) {
+        kv_reply_defer_array(c->reply, mark, (size_t)o->fields.count);
+        return;
+    }
+    kv_reply_rewind(c->reply, mark);
+    kv_ctx_ok(c, status);
+}
+
+static void reply_nulls(kv_ctx *c, int count) {
+    kv_reply_array(c->reply, (size_t)count);
+    for (int i = 0; i < count; i++) kv_reply_null(c->reply);
+}
+
+void kv_cmd_hgetex(kv_ctx *c) {
+    options o;
+    kv_value *v;
+    int64_t when = 0;
+    if (!read_options(c, get_words, 1, &o)) return;
+    kv_key key = kv_ctx_key(c, 1);
+    if (!kv_ctx_find_type(c, &key, KV_HASH, KV_FIND_WRITE, &v) || !read_time(c, &o, &when)) return;
+    if (v == NULL) {
+        reply_nulls(c, o.fields.count);
+        return;
+    }
+    if (takes_time(o.ttl) && when > kv_hash_now(c)) v = kv_ctx_field_expiry_reserve(c, &key, v);
+    if (v != NULL) get_fields(c, &key, v, &o, when);
+}
+
+/* ---- HGETDEL ---- */
+
+void kv_cmd_hgetdel(kv_ctx *c) {
+    kv_hash_fields fields;
+    kv_value *v;
+    if (!kv_ctx_is(c, 2, "fields")) {
+        kv_ctx_syntax_error(c);
+        return;
+    }
+    if (!kv_hash_fields_at(c, 2, 1, KV_ERR_NUMFIELDS, &fields)) return;
+    kv_key key = kv_ctx_key(c, 1);
+    if (!kv_ctx_find_type(c, &key, KV_HASH, KV_FIND_WRITE, &v)) return;
+    if (v == NULL) {
+        reply_nulls(c, fields.count);
+        return;
+    }
+    kv_mark mark = kv_reply_defer(c->reply);
+    size_t removed = 0;
+    kv_status status = KV_OK;
+    kv_ctx_modify(c, &key, v);
+    for (int i = 0; i < fields.count && status == KV_OK; i++) {
+        kv_hash_item item;
+        kv_slice field = c->argv[fields.first + i];
+        bool there = kv_hash_get(v, field, kv_hash_now(c), &item);
+        if (there) kv_reply_bulk(c->reply, item.value);
+        else kv_reply_null(c->reply);
+        if (there) status = kv_hash_delete(v, kv_ctx_arena(&key), field, kv_hash_now(c));
+        if (there && status == KV_OK) removed++;
+    }
+    if (removed > 0) {
+        kv_ctx_changed(c, &key, KV_EVENT_HASH, "hdel");
+        kv_hash_shrunk(c, &key, v);
+    }
+    if (status == KV_OK) {
+        kv_reply_defer_array(c->reply, mark, (size_t)fields.count);
+        return;
+    }
+    kv_reply_rewind(c->reply, mark);
+    kv_ctx_ok(c, status);
+}
+
+/* ---- HSETEX ---- */
+
+/* Do the conditions hold? NX and XX look at the key, FNX and FXX at every field. */
+static bool allowed(kv_ctx *c, const kv_value *v, const options *o) {
+    kv_hash_item item;
+    if ((o->conditions & COND_NX) != 0 && v != NULL) return false;
+    if ((o->conditions & COND_XX) != 0 && v == NULL) return false;
+    if ((o->conditions & (COND_FNX | COND_FXX)) == 0) return true;
+    bool wanted = (o->conditions & COND_FXX) != 0;
+    for (int i = 0; i < o->fields.count; i++) {
+        bool there = v != NULL && kv_hash_get(v, c->argv[o->fields.first + 2 * i], kv_hash_now(c), &item);
+        if (there != wanted) return false;
+    }
+    return true;
+}
+
+/* A time that has passed: the fields come and go at once, and so may the key. The events tell the whole story. */
+static void set_in_the_past(kv_ctx *c, const kv_key *key, kv_value *v, const options *o) {
+    kv_status status = KV_OK;
+    bool expired = false;
+    if (v != NULL) {
+        kv_ctx_modify(c, key, v);
+        for (int i = 0; i < o->fields.count && (status == KV_OK || status == KV_ENOTFOUND); i++) {
+            kv_hash_item item;
+            kv_slice field = c->argv[o->fields.first + 2 * i];
+            bool visible = kv_hash_get(v, field, kv_hash_now(c), &item);
+            status = kv_hash_delete(v, kv_ctx_arena(key), field, KV_HASH_ALL);
+            if (!visible && status == KV_OK) expired = true;
+        }
+    } else {
+        kv_ctx_notify(c, key, KV_EVENT_NEW, "new");
+    }
+    if (expired) kv_ctx_notify(c, key, KV_EVENT_HASH, "hexpired");
+    kv_ctx_changed(c, key, KV_EVENT_HASH, "hset");
+    kv_ctx_notify(c, key, KV_EVENT_HASH, "hexpire");
+    kv_ctx_notify(c, key, KV_EVENT_HASH, "hexpired");
+    if (v == NULL) kv_ctx_notify(c, key, KV_EVENT_GENERIC, "del");
+    else kv_hash_shrunk(c, key, v);
+    if (status == KV_ENOTFOUND || kv_ctx_ok(c, status)) kv_reply_int(c->reply, 1);
+}
+
+static void set_fields(kv_ctx *c, const options *o, int64_t expiry) {
+    kv_hash_target t;
+    if (!kv_hash_target_open(c, &t)) return;
+    if (!t.is_new) {
+        kv_ctx_modify(c, &t.key, t.v);
+        if (takes_time(o->ttl)) t.v = kv_ctx_field_expiry_reserve(c, &t.key, t.v);
+        if (t.v == NULL) return;
+    }
+    size_t longest = 0;
+    for (int i = o->fields.first; i < c->argc; i++)
+        if (c->argv[i].len > longest) longest = c->argv[i].len;
+    kv_status status = kv_hash_prepare(t.v, kv_ctx_arena(&t.key), kv_ctx_limits(c), (size_t)o->fields.count, longest);
+    if (status != KV_OK) {
+        kv_hash_target_abandon(&t);
+        kv_ctx_ok(c, status);
+        return;
+    }
+    for (int i = 0; i < o->fields.count; i++) {
+        const kv_slice *pair = c->argv + o->fields.first + 2 * i;
+        if (!kv_hash_target_set(c, &t, pair[0], pair[1], expiry)) return;
+    }
+    if (!kv_hash_target_land(c, &t, "hset")) return;
+    if (takes_time(o->ttl)) kv_ctx_notify(c, &t.key, KV_EVENT_HASH, "hexpire");
+    kv_reply_int(c->reply, 1);
+}
+
+void kv_cmd_hsetex(kv_ctx *c) {
+    options o;
+    kv_value *v;
+    if (!read_options(c, set_words, 2, &o)) return;
+    int64_t expiry = o.ttl == TTL_KEEP ? KV_HASH_KEEP_EXPIRY : KV_HASH_NO_EXPIRY;
+    kv_key key = kv_ctx_key(c, 1);
+    if (!kv_ctx_find_type(c, &key, KV_HASH, KV_FIND_WRITE, &v) || !read_time(c, &o, &expiry)) return;
+    if (!allowed(c, v, &o)) kv_reply_int(c->reply, 0);
+    else if (takes_time(o.ttl) && expiry <= kv_hash_now(c)) set_in_the_past(c, &key, v, &o);
+    else set_fields(c, &o, expiry);
+}

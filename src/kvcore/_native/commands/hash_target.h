@@ -1,0 +1,32 @@
+/* The hash that a writing command changes: an existing one, or a fresh one that joins the key space once its fields are in. */
+#ifndef KV_COMMANDS_HASH_TARGET_H
+#define KV_COMMANDS_HASH_TARGET_H
+
+#include "engine/ctx.h"
+#include "types/hash.h"
+
+typedef struct kv_hash_target {
+    kv_key key;
+    kv_value *v;    /* what to change: the entry, or &fresh */
+    kv_value fresh; /* until kv_hash_target_land */
+    bool is_new;
+    bool expired;   /* a field that had expired was replaced: `hexpired` is due */
+    size_t created; /* fields that were not there */
+} kv_hash_target;
+
+/* Finds the key of argv[1] or makes a fresh hash. False: the error has been replied. Afterwards exactly one of _land and _abandon is called. */
+bool kv_hash_target_open(kv_ctx *c, kv_hash_target *t);
+/* Sets one field and keeps the books. False: out of memory, replied, and the target is abandoned. */
+bool kv_hash_target_set(kv_ctx *c, kv_hash_target *t, kv_slice field, kv_slice value, int64_t expiry_ms);
+/* Puts a fresh hash into the key space, re-indexes field expiries, emits `hexpired` if due, then counts the change and emits `event`.
+ * False: out of memory, replied. */
+bool kv_hash_target_land(kv_ctx *c, kv_hash_target *t, const char *event);
+/* Nothing was changed. */
+void kv_hash_target_abandon(kv_hash_target *t);
+
+/* The instant that decides which fields are expired. */
+static inline int64_t kv_hash_now(kv_ctx *c) { return kv_ctx_now_ms(c); }
+/* After fields were removed: re-indexes expiries, or removes the key with its `del` when no field is left. */
+void kv_hash_shrunk(kv_ctx *c, const kv_key *key, kv_value *v);
+
+#endif
