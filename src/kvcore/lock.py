@@ -1,7 +1,9 @@
-"""A lock that lives under a key, with redis-py's interface: any thread or process that reaches the store can contend for it.
+"""A lock that lives under a key, with redis-py's interface: any thread or process that reaches the store can contend
+for it.
 
-The key holds a token that only the owner knows. Taking is `SET NX PX`; giving back and prolonging compare the token and act in
-one command (DELIFEQ, `SET IFEQ`), so no script is needed and nobody can remove a lock that has run out and been taken by another.
+The key holds a token that only the owner knows. Taking is `SET NX PX`; giving back and prolonging compare the token
+and act in one command (DELIFEQ, `SET IFEQ`), so no script is needed and nobody can remove a lock that has run out and
+been taken by another.
 """
 
 from __future__ import annotations

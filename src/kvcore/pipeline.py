@@ -1,7 +1,8 @@
 """Pipelines and transactions, with redis-py's interface and semantics.
 
-Commands are collected and run by `execute()`: inside MULTI/EXEC by default, so that nobody sees half of them. After `watch()` commands run at
-once, on the pipeline's own session, until `multi()` starts collecting; a watched key that changes meanwhile makes `execute()` raise WatchError.
+Commands are collected and run by `execute()`: inside MULTI/EXEC by default, so that nobody sees half of them. After
+`watch()` commands run at once, on the pipeline's own session, until `multi()` starts collecting; a watched key that
+changes meanwhile makes `execute()` raise WatchError.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ Shape = Callable[[Any], Any] | None
 
 
 class Pipeline(PipelineCommands, Generic[Text]):
-    """Made by `Store.pipeline()`. Every command method returns the pipeline itself, so calls can be chained. One thread at a time."""
+    """Made by `Store.pipeline()`. Every command method returns the pipeline itself, so calls can be chained. One
+    thread at a time."""
 
     def __init__(self, store: Store[Text], transaction: bool = True) -> None:
         self.transaction = transaction
@@ -103,7 +105,8 @@ class Pipeline(PipelineCommands, Generic[Text]):
     # --- running ---
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
-        """Run what was collected; the replies in order. With raise_on_error the first error is raised, else errors stand among the replies."""
+        """Run what was collected; the replies in order. With raise_on_error the first error is raised, else errors
+        stand among the replies."""
         commands = self.command_stack
         if not commands and not self.watching:
             return []

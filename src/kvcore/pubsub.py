@@ -1,7 +1,7 @@
 """Publish/subscribe with redis-py's interface, on a session of its own.
 
-Messages wait in the session's mailbox inside the engine; a thread that asks for one with a timeout sleeps there and is woken by the
-publisher. Nothing polls.
+Messages wait in the session's mailbox inside the engine; a thread that asks for one with a timeout sleeps there and
+is woken by the publisher. Nothing polls.
 """
 
 from __future__ import annotations
@@ -184,7 +184,9 @@ class PubSub:
         ):
             for name, handler in table.items():
                 if handler is None:
-                    raise make(PubSubError, f"{what} {name!r} has no handler, so its messages would be lost in a thread")
+                    raise make(
+                        PubSubError, f"{what} {name!r} has no handler, so its messages would be lost in a thread"
+                    )
         thread = PubSubWorkerThread(self, sleep_time, daemon, exception_handler)
         thread.start()
         return thread

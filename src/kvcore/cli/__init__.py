@@ -19,7 +19,9 @@ COMMANDS = {
 def usage() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
-    return "usage: kvcore COMMAND [...]\n\n" + "\n".join(lines) + "\n\n  --version, --help; every command has --help too"
+    return (
+        "usage: kvcore COMMAND [...]\n\n" + "\n".join(lines) + "\n\n  --version, --help; every command has --help too"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,9 +1,9 @@
 """`kvcore demo`: one store, real text, every core type at work.
 
-The sources of the running Python's standard library are read into a store: word counts (a sorted set), an inverted index (a set a
-word), facts about each file (a hash a file), the files seen last (a list), reading sessions that run out (keys with a lifetime), and a
-job queue whose consumer blocks in another thread. Then questions are answered from it, and its speed is measured in this process and
-over a socket, side by side.
+The sources of the running Python's standard library are read into a store: word counts (a sorted set), an inverted
+index (a set a word), facts about each file (a hash a file), the files seen last (a list), reading sessions that run
+out (keys with a lifetime), and a job queue whose consumer blocks in another thread. Then questions are answered from
+it, and its speed is measured in this process and over a socket, side by side.
 """
 
 from __future__ import annotations
@@ -182,5 +182,5 @@ def main(arguments: Sequence[str]) -> int:
         print(f"\nused memory {db.info('memory')['used_memory_human']}; now try")
         print("  kvcore serve --port 6379        the engine as a server, for valkey-cli and every Redis client")
         print("  kvcore shell                    the same commands at a prompt")
-        print("  python -c 'import kvcore; db = kvcore.open(); db.set(\"k\", 1); print(db.incr(\"k\"))'")
+        print('  python -c \'import kvcore; db = kvcore.open(); db.set("k", 1); print(db.incr("k"))\'')
     return 0

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -141,11 +142,18 @@ def compile_all(root: Path, jobs: Iterable[tuple[Path, Path, Sequence[str]]]) ->
     return objects
 
 
+def version() -> str:
+    """What kvcore/_version.py says."""
+    found = re.search(r'^VERSION = "(.*)"', (NATIVE.parent / "_version.py").read_text(), re.MULTILINE)
+    assert found is not None
+    return found.group(1)
+
+
 def core_flags(variant: Variant) -> list[str]:
     """Flags for the engine's own C, which knows no Python."""
     strict = ["-Werror"] if os.environ.get("KVCORE_WERROR") == "1" else []
     extra = shlex.split(os.environ.get("CPPFLAGS", "") + " " + os.environ.get("CFLAGS", ""))
-    return [*COMMON, *WARNINGS, *strict, *variant.flags, f"-I{NATIVE}", *extra]
+    return [*COMMON, *WARNINGS, *strict, *variant.flags, f"-I{NATIVE}", f'-DKVCORE_VERSION="{version()}"', *extra]
 
 
 def compile_extension(

@@ -1,0 +1,396 @@
+"""The native store behind `Store` objects, and its sessions, through the wide door (cffi).
+
+Life. An `Engine` is retained by each Store that uses it; the last one to let go begins its end. A session that is
+inside a call at that moment is told to stop, and whoever closes the last session frees the native store: nobody waits
+for anybody, and nothing is freed under a running call.
+
+Fork. A child must not touch what its parent's threads may have left half done. A hook, registered when the first
+store is opened, marks every engine as foreign in the child; calls then raise, and nothing is freed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgpack
+
+from kvcore.errors import ClosedError, DataError, ForkedError, RedisError, ResponseError, from_reply, make
+
+# A wait inside the engine lasts at most this long before Python looks for signals: Ctrl-C is noticed within it.
+SLICE_MS = 50
+MSGPACK = 3
+EXT_ERROR, EXT_SET, EXT_PUSH = 2, 3, 4  # engine/reply.c; the others are bytes to us
+
+FORKED = (
+    "this store was opened before os.fork() and belongs to the parent process: open one in the child, or connect to "
+    "the parent's with a client, through db.serve() and its url"
+)
+
+_registry: dict[str, Engine] = {}
+_registry_lock = threading.Lock()
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+_hooked: list[bool] = []
+
+
+def closed_error() -> RedisError:
+    return make(ClosedError, "this store was closed; kvcore.open() gives a new one")
+
+
+def _after_fork_in_child() -> None:
+    global _registry_lock
+    _registry_lock = threading.Lock()
+    _registry.clear()
+    for engine in list(_engines):
+        engine.forked = True
+        engine.lock = threading.RLock()
+
+
+def obtain(name: str | None, databases: int, config: Mapping[str, str | int]) -> Engine:
+    """A new private engine, or the shared one of this name. Retained for the caller, who releases it."""
+    with _registry_lock:
+        if not _hooked:
+            os.register_at_fork(after_in_child=_after_fork_in_child)
+            _hooked.append(True)
+        if name is not None and name in _registry:
+            engine = _registry[name]
+            if config:
+                raise ValueError(
+                    f"the shared store {name!r} is open already; its config belongs to the one who opens it first"
+                )
+        else:
+            settings = {"databases": databases, **config} if config or databases != 16 else {}
+            engine = Engine(name, databases, "".join(config_line(o, str(v)) for o, v in settings.items()))
+            if name is not None:
+                _registry[name] = engine
+        engine.retain()
+        return engine
+
+
+def close_all(idle: list[Session]) -> None:
+    """Close the sessions on a stack that other threads may still be using."""
+    while True:
+        try:
+            idle.pop().close()
+        except IndexError:
+            return
+
+
+def give_up(engine: Engine, idle: list[Session]) -> None:
+    """What closing a Store does, also when it is garbage."""
+    if engine.forked:
+        idle.clear()
+        return
+    close_all(idle)
+    engine.release()
+
+
+class Engine:
+    """A native store."""
+
+    def __init__(self, name: str | None, databases: int, text: str) -> None:
+        """`text` is configuration in valkey.conf's syntax, in which `databases` is stated too."""
+        from kvcore._native import ffi, lib
+
+        self.name = name
+        self.databases = databases
+        self.forked = False
+        self.lock = threading.RLock()
+        self.address: tuple[str, int] | str | None = None
+        self.password: str | None = None
+        self._ffi, self._lib = ffi, lib
+        self._users = 0
+        self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+        self._clients = 0  # native sessions alive
+        raw = text.encode(errors="surrogateescape")
+        error = ffi.new("char[]", 512)
+        self.native: Any = lib.kvcore_open(raw, len(raw), 0, error, len(error))
+        if self.native == ffi.NULL:
+            raise make(ResponseError, ffi.string(error).decode(errors="replace"))
+        _engines.add(self)
+
+    def checked(self) -> Engine:
+        """This engine, when it can be used."""
+        if self.forked:
+            raise make(ForkedError, FORKED)
+        if not self._users:
+            raise closed_error()
+        return self
+
+    # --- life ---
+
+    def retain(self) -> None:
+        with self.lock:
+            self._users += 1
+
+    def release(self) -> None:
+        if self.forked:
+            return
+        with _registry_lock, self.lock:
+            self._users -= 1
+            if self._users:
+                return
+            if self.name is not None and _registry.get(self.name) is self:
+                del _registry[self.name]
+            for session in list(self._sessions):
+                session.stop = True
+        self.release_server()
+        self._free_when_unused()
+
+    def release_server(self) -> None:
+        """Stop serving, if this is being served."""
+        with self.lock:
+            address, self.address = self.address, None
+        if address is not None:
+            self._lib.kvcore_stop_serving(self.native)
+
+    def _free_when_unused(self) -> None:
+        with self.lock:
+            if self._users or self._clients or self.native is None:
+                return
+            native, self.native = self.native, None
+        self._lib.kvcore_close(native)
+
+    # --- sessions ---
+
+    def session(self, db: int, encoding: str | None, errors: str) -> Session:
+        with self.checked().lock:
+            client = self._lib.kvcore_connect(self.checked().native, MSGPACK)
+            if client == self._ffi.NULL:
+                raise MemoryError("no memory for a session")
+            session = Session(self, client, encoding, errors)
+            self._sessions.add(session)
+            self._clients += 1
+        if db:
+            session.execute(("SELECT", db))
+        return session
+
+    def end(self, session: Session) -> None:
+        with self.lock:
+            client, session.client = session.client, None
+        if client is not None:
+            self._lib.kvcore_disconnect(client)
+            with self.lock:
+                self._clients -= 1
+            self._free_when_unused()
+
+    # --- serving ---
+
+    def serve(self, *, port: int, host: str, unix: str | None, password: str | None, threads: int) -> None:
+        settings = {"bind": host, "io-threads": threads, "port": port}
+        if unix is not None:
+            settings |= {"unixsocket": unix, "unixsocketperm": "700"}
+        if password is not None:
+            settings["requirepass"] = password
+        with self.lock:
+            if self.address is not None:
+                raise make(RedisError, f"this store is served already, at {self.address}")
+            for option, value in settings.items():
+                self.configure(option, str(value))
+            error = self._ffi.new("char[]", 512)
+            if self._lib.kvcore_serve(self.native, error, len(error)) != 0:
+                raise OSError(self._ffi.string(error).decode(errors="replace"))
+            self.password = password
+            self.address = unix if unix is not None else (host, int(self._lib.kvcore_port(self.native)))
+
+    def configure(self, option: str, value: str) -> None:
+        error = self._ffi.new("char[]", 512)
+        if self._lib.kvcore_config_set(self.native, option.encode(), value.encode(), error, len(error)) != 0:
+            raise make(ResponseError, f"{option}: {self._ffi.string(error).decode(errors='replace')}")
+
+    # --- time ---
+
+    def clock_us(self) -> int:
+        return int(self._lib.kvcore_clock_us(self.checked().native))
+
+    def clock_freeze(self, us: int) -> None:
+        self._lib.kvcore_clock_freeze(self.checked().native, us)
+
+    def clock_advance(self, us: int) -> None:
+        self._lib.kvcore_clock_advance(self.checked().native, us)
+
+    def clock_thaw(self) -> None:
+        self._lib.kvcore_clock_thaw(self.checked().native)
+
+
+class Session:
+    """A client of the engine in this process. One thread at a time."""
+
+    def __init__(self, engine: Engine, client: Any, encoding: str | None, errors: str) -> None:
+        self.engine = engine
+        self.client: Any = client
+        self.stop = False  # the store is closing: end what is being waited for
+        self._encoding = encoding
+        self._errors = errors
+        self._ffi, self._lib = engine._ffi, engine._lib
+        self._length = self._ffi.new("size_t *")
+        self._mail: list[Any] = []
+
+    def close(self) -> None:
+        if not self.engine.forked:
+            self.engine.end(self)
+
+    def __del__(self) -> None:
+        if self.client is not None:
+            self.close()
+
+    # --- commands ---
+
+    def attempt(self, words: Sequence[Any]) -> Any:
+        """Run a command; an error is returned, not raised."""
+        replies = self._replies(words)
+        return replies[-1] if replies else None
+
+    def execute(self, words: Sequence[Any]) -> Any:
+        """Run a command; an error is raised."""
+        reply = self.attempt(words)
+        if isinstance(reply, RedisError):
+            raise reply
+        return reply
+
+    def converse(self, words: Sequence[Any]) -> tuple[Any, list[Any]]:
+        """Run a command whose answer may come as messages: (reply proper or None, messages)."""
+        reply: Any = None
+        messages: list[Any] = []
+        for item in self._replies(words):
+            if isinstance(item, Push):
+                messages.append(list(item))
+            elif isinstance(item, RedisError):
+                raise item
+            else:
+                reply = item
+        return reply, messages
+
+    def receive(self, timeout: float | None) -> list[Any] | None:
+        """The next message, or None when none came in time (None: wait for ever)."""
+        lib = self._lib
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self._mail:
+            self._usable()
+            raw = lib.kvcore_mail(self.client, self._length)
+            if self._length[0]:
+                self._mail = [list(item) for item in self._decode(raw)]
+                break
+            left_ms = SLICE_MS if deadline is None else min(SLICE_MS, int((deadline - time.monotonic()) * 1000) + 1)
+            if deadline is not None and time.monotonic() >= deadline:
+                return None
+            lib.kvcore_wait_mail(self.client, left_ms)
+        return list(self._mail.pop(0))
+
+    def _usable(self) -> None:
+        if self.stop or self.engine.forked or self.client is None:
+            self.engine.checked()
+            raise closed_error()
+
+    def _replies(self, words: Sequence[Any]) -> list[Any]:
+        self._usable()
+        lib, ffi = self._lib, self._ffi
+        encoding = self._encoding or "utf-8"
+        encoded = [word if type(word) is bytes else encode(word, encoding, self._errors) for word in words]
+        argv = ffi.new("char *[]", [ffi.from_buffer(word) for word in encoded])
+        lengths = ffi.new("size_t[]", [len(word) for word in encoded])
+        try:
+            outcome = lib.kvcore_run(self.client, len(encoded), argv, lengths)
+            while outcome in (lib.KVCORE_BLOCKED, lib.KVCORE_PAUSED):
+                outcome = lib.kvcore_wait(self.client, SLICE_MS)
+                if self.stop:
+                    raise closed_error()
+                if outcome == lib.KVCORE_PAUSED:
+                    outcome = lib.kvcore_run(self.client, len(encoded), argv, lengths)
+        except BaseException:
+            # Interrupted: leave the queues. What another thread had handed over by then is this call's result, and
+            # is not thrown away.
+            if lib.kvcore_cancel(self.client):
+                raise
+            outcome = lib.KVCORE_DONE
+        if outcome == lib.KVCORE_NO_MEMORY:
+            raise MemoryError("no memory for the reply")
+        if outcome == lib.KVCORE_CLOSED:
+            raise closed_error()
+        return self._decode(lib.kvcore_reply(self.client, self._length))
+
+    def _decode(self, raw: Any) -> list[Any]:
+        """Everything in a buffer of msgpack, whose length is in `_length`."""
+        unpacker = msgpack.Unpacker(
+            raw=True, strict_map_key=False, max_buffer_size=0, ext_hook=_extension, list_hook=_container
+        )
+        unpacker.feed(self._ffi.buffer(raw, self._length[0]))
+        if self._encoding is None:
+            return list(unpacker)
+        return [_text(item, self._encoding, self._errors) for item in unpacker]
+
+
+class Push(list[Any]):
+    """A message that came unasked."""
+
+
+class _Mark:
+    """Says what the list after it really is."""
+
+
+SET_MARK, PUSH_MARK = _Mark(), _Mark()
+
+
+def _extension(code: int, data: bytes) -> Any:
+    if code == EXT_ERROR:
+        return from_reply(data.decode(errors="replace"))
+    if code == EXT_SET:
+        return SET_MARK
+    if code == EXT_PUSH:
+        return PUSH_MARK
+    return data
+
+
+def _container(items: list[Any]) -> Any:
+    if len(items) != 2 or type(items[0]) is not _Mark:
+        return items
+    if items[0] is PUSH_MARK:
+        return Push(items[1])
+    try:
+        return set(items[1])
+    except TypeError:  # lists are members
+        return items[1]
+
+
+def _text(value: Any, encoding: str, errors: str) -> Any:
+    """The same reply with str for bytes."""
+    if isinstance(value, bytes):
+        return value.decode(encoding, errors)
+    if isinstance(value, Push):
+        return Push(_text(item, encoding, errors) for item in value)
+    if isinstance(value, list):
+        return [_text(item, encoding, errors) for item in value]
+    if isinstance(value, dict):
+        return {_text(key, encoding, errors): _text(item, encoding, errors) for key, item in value.items()}
+    if isinstance(value, set):
+        return {_text(item, encoding, errors) for item in value}
+    return value
+
+
+def encode(word: Any, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+    """A key, value or argument as bytes: bytes-like as they are, str encoded, int and float in decimal. Nothing else
+    is guessed at."""
+    if isinstance(word, str):
+        return word.encode(encoding, errors)
+    if isinstance(word, (bytes, bytearray, memoryview)):
+        return bytes(word)
+    if isinstance(word, bool) or not isinstance(word, (int, float)):
+        raise make(
+            DataError,
+            f"Invalid input of type: '{type(word).__name__}'. Convert it to bytes, str, int or float first",
+        )
+    return repr(word).encode()
+
+
+def config_line(option: str, *values: str) -> str:
+    """A line of a configuration file, every value quoted as one word."""
+    words = [option]
+    for value in values:
+        raw = value.encode(errors="surrogateescape")
+        text = "".join(chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\x{b:02x}" for b in raw)
+        words.append(f'"{text}"')
+    return " ".join(words) + "\n"

@@ -1,0 +1,367 @@
+"""The store: what `kvcore.open()` gives.
+
+A `Store` is a view of an engine: a numbered database and a choice of bytes or str. It may be used from any thread.
+Each call borrows a session of the engine from a stack of idle ones, so a single thread always runs on the same one
+and threads never share one. What needs a session of its own (pipelines, subscriptions) takes one.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Generic, Literal, TypeVar, overload
+
+from kvcore import _engine
+from kvcore._engine import Engine, Session
+from kvcore.clock import Clock
+from kvcore.commands import Commands
+from kvcore.errors import RedisError, ResponseError, WatchError, make
+from kvcore.lock import Lock
+from kvcore.pipeline import Pipeline
+from kvcore.pubsub import PubSub
+
+__all__ = ["Store", "open"]
+
+Text = TypeVar("Text", bytes, str)
+Shape = Callable[[Any], Any] | None
+Result = TypeVar("Result")
+
+# Commands whose effect belongs to one session, which a call on a store does not keep. What to use instead:
+SESSION_COMMANDS = {
+    "MULTI": "pipeline() or transaction()",
+    "EXEC": "pipeline() or transaction()",
+    "DISCARD": "pipeline()",
+    "WATCH": "pipeline().watch() or transaction()",
+    "UNWATCH": "pipeline().unwatch()",
+    "SUBSCRIBE": "pubsub()",
+    "PSUBSCRIBE": "pubsub()",
+    "SSUBSCRIBE": "pubsub()",
+    "UNSUBSCRIBE": "pubsub()",
+    "PUNSUBSCRIBE": "pubsub()",
+    "SUNSUBSCRIBE": "pubsub()",
+    "SELECT": "open(db=N) or database(N)",
+    "MONITOR": "a client on db.serve()",
+    "HELLO": "open(decode_responses=...)",
+    "RESET": "a new open()",
+    "QUIT": "close()",
+}
+
+
+class Store(Commands[Text], Generic[Text]):
+    """A key-value store. Made by `kvcore.open()`; close it, or use it as a context manager."""
+
+    def __init__(self, engine: Engine, db: int, encoding: str | None, errors: str) -> None:
+        self._engine = engine
+        self._db = db
+        self._encoding = encoding
+        self._errors = errors
+        self._idle: list[Session] = []
+        self._clock = Clock(engine)
+        engine.retain()
+        self._finish = weakref.finalize(self, _engine.give_up, engine, self._idle)
+
+    # --- life ---
+
+    def close(self) -> None:
+        """Give the store up. A private store's data is gone; a shared one's, with its last user. May be called
+        again."""
+        self._finish()
+
+    @property
+    def closed(self) -> bool:
+        """Was it closed?"""
+        return not self._finish.alive
+
+    def __enter__(self) -> Store[Text]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        name = f"shared {self._engine.name!r}" if self._engine.name else "private"
+        if self.closed:
+            return f"<kvcore.Store {name}, closed>"
+        served = f", {self.url}" if self._engine.address else ""
+        return f"<kvcore.Store {name}, db {self._db}, {len(self)} keys, in memory only{served}>"
+
+    @property
+    def decode_responses(self) -> bool:
+        """Are replies str rather than bytes?"""
+        return self._encoding is not None
+
+    @property
+    def clock(self) -> Clock:
+        """The time that this store goes by."""
+        return self._clock
+
+    def database(self, number: int) -> Store[Text]:
+        """The same store's numbered database `number`; to be closed like any other."""
+        return Store(self._engine.checked(), number, self._encoding, self._errors)
+
+    # --- running commands ---
+
+    def _run(self, words: Sequence[Any], shape: Shape = None) -> Any:
+        session = self._borrow_session()
+        try:
+            reply = session.execute(words)
+        finally:
+            self._return_session(session)
+        return reply if shape is None else shape(reply)
+
+    def execute(self, *words: Any) -> Any:
+        """Any command, as words: `db.execute("OBJECT", "ENCODING", "key")`. The reply is as the engine gives it."""
+        if not words:
+            raise make(ResponseError, "execute() needs a command")
+        name = words[0].decode(errors="replace") if isinstance(words[0], bytes) else str(words[0])
+        instead = SESSION_COMMANDS.get(name.upper())
+        if instead is not None:
+            raise make(ResponseError, f"{name.upper()} belongs to one session; use {instead}")
+        return self._run(words)
+
+    execute_command = execute
+
+    def _new_session(self) -> Session:
+        if self.closed:
+            raise _engine.closed_error()
+        return self._engine.session(self._db, self._encoding, self._errors)
+
+    def _borrow_session(self) -> Session:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._new_session()
+
+    def _return_session(self, session: Session, used: bool = False) -> None:
+        """Back to the idle ones; one that is not as new (`used`) is closed instead."""
+        if used or session.stop:
+            session.close()
+            return
+        self._idle.append(session)
+        if self.closed:  # meanwhile, by another thread
+            _engine.close_all(self._idle)
+
+    # --- more than one command ---
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline[Text]:
+        """Collect commands and run them together; in MULTI/EXEC unless transaction=False."""
+        return Pipeline(self, transaction)
+
+    @overload
+    def transaction(
+        self, func: Callable[[Pipeline[Text]], object], *watches: Any, shard_hint: str | None = None
+    ) -> list[Any]: ...
+    @overload
+    def transaction(
+        self,
+        func: Callable[[Pipeline[Text]], Result],
+        *watches: Any,
+        shard_hint: str | None = None,
+        value_from_callable: Literal[True],
+        watch_delay: float | None = None,
+    ) -> Result: ...
+    @overload
+    def transaction(
+        self,
+        func: Callable[[Pipeline[Text]], object],
+        *watches: Any,
+        shard_hint: str | None = None,
+        value_from_callable: bool = False,
+        watch_delay: float | None = None,
+    ) -> Any: ...
+    def transaction(
+        self,
+        func: Callable[[Pipeline[Text]], Any],
+        *watches: Any,
+        shard_hint: str | None = None,
+        value_from_callable: bool = False,
+        watch_delay: float | None = None,
+    ) -> Any:
+        """Call `func` with a pipeline that watches `watches`, then run what it collected; again when a watched key
+        changed."""
+        import time
+
+        with self.pipeline() as pipe:
+            while True:
+                try:
+                    if watches:
+                        pipe.watch(*watches)
+                    value = func(pipe)
+                    replies = pipe.execute()
+                    return value if value_from_callable else replies
+                except WatchError:
+                    if watch_delay:
+                        time.sleep(watch_delay)
+
+    def pubsub(self, ignore_subscribe_messages: bool = False) -> PubSub:
+        """Subscriptions."""
+        self._engine.checked()
+        return PubSub(self, ignore_subscribe_messages)
+
+    def lock(
+        self,
+        name: str | bytes,
+        timeout: float | None = None,
+        sleep: float = 0.1,
+        blocking: bool = True,
+        blocking_timeout: float | None = None,
+        lock_class: type[Lock] | None = None,
+        thread_local: bool = True,
+        raise_on_release_error: bool = True,
+    ) -> Lock:
+        """A lock under the key `name` that runs out after `timeout` seconds (None: never).
+
+        `sleep` seconds between tries; `blocking` and `blocking_timeout`: whether and how long acquire() waits;
+        `thread_local`: only the thread that took it may release it.
+        """
+        chosen = lock_class or Lock
+        return chosen(self, name, timeout, sleep, blocking, blocking_timeout, thread_local, raise_on_release_error)
+
+    # --- a mapping of the string keys ---
+
+    def __getitem__(self, name: str | bytes) -> Text:
+        value: Text | None = self._run(("GET", name))
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __setitem__(self, name: str | bytes, value: Any) -> None:
+        self._run(("SET", name, value))
+
+    def __delitem__(self, name: str | bytes) -> None:
+        if not self._run(("DEL", name)):
+            raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        return bool(self._run(("EXISTS", name)))
+
+    def __len__(self) -> int:
+        return int(self._run(("DBSIZE",)))
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Text]:
+        """Every key once, in no order; those that come or go meanwhile may be missing."""
+        seen: set[Text] = set()
+        cursor: Any = 0
+        while True:
+            cursor, names = self._run(("SCAN", cursor, "COUNT", 500))
+            for name in names:
+                if name not in seen:
+                    seen.add(name)
+                    yield name
+            if int(cursor) == 0:
+                return
+
+    # --- the same data over RESP ---
+
+    def serve(
+        self,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        unix: str | None = None,
+        password: str | None = None,
+        threads: int = 1,
+    ) -> str:
+        """Serve this store to RESP clients from threads of this process until it is closed; returns `url`.
+
+        `port` 0: one that the system chooses. `unix`: a socket's path instead of a port. `threads`: network threads.
+        """
+        self._engine.checked().serve(port=port, host=host, unix=unix, password=password, threads=threads)
+        return self.url
+
+    @property
+    def url(self) -> str:
+        """Where serve() is listening: redis://host:port/db, or unix://path?db=N."""
+        address = self._engine.checked().address
+        if address is None:
+            raise make(RedisError, "this store is not served: call serve() first")
+        if isinstance(address, str):
+            return f"unix://{address}?db={self._db}"
+        host, port = address
+        secret = f":{self._engine.password}@" if self._engine.password else ""
+        return f"redis://{secret}{f'[{host}]' if ':' in host else host}:{port}/{self._db}"
+
+    @property
+    def host(self) -> str:
+        """The address that serve() listens on."""
+        address = self._engine.checked().address
+        if not isinstance(address, tuple):
+            raise make(RedisError, "this store is not served on a port: call serve() first")
+        return address[0]
+
+    @property
+    def port(self) -> int:
+        """The port that serve() listens on."""
+        address = self._engine.checked().address
+        if not isinstance(address, tuple):
+            raise make(RedisError, "this store is not served on a port: call serve() first")
+        return address[1]
+
+
+@overload
+def open(
+    source: str | None = None,
+    *,
+    shared: str | None = None,
+    decode_responses: Literal[False] = False,
+    encoding: str = "utf-8",
+    encoding_errors: str = "strict",
+    db: int = 0,
+    databases: int = 16,
+    config: Mapping[str, str | int] | None = None,
+) -> Store[bytes]: ...
+@overload
+def open(
+    source: str | None = None,
+    *,
+    shared: str | None = None,
+    decode_responses: Literal[True],
+    encoding: str = "utf-8",
+    encoding_errors: str = "strict",
+    db: int = 0,
+    databases: int = 16,
+    config: Mapping[str, str | int] | None = None,
+) -> Store[str]: ...
+def open(
+    source: str | None = None,
+    *,
+    shared: str | None = None,
+    decode_responses: bool = False,
+    encoding: str = "utf-8",
+    encoding_errors: str = "strict",
+    db: int = 0,
+    databases: int = 16,
+    config: Mapping[str, str | int] | None = None,
+) -> Store[Any]:
+    """Open a store in this process's memory.
+
+    Without a name it is private: only this object (and what it serves) reaches it. `shared="name"`, or
+    `"memory://name"` as the source, is the store of that name in this process; whoever opens it first creates it,
+    whoever closes it last ends it. These two modes will not change.
+
+    `decode_responses`: replies are str in `encoding` instead of bytes. `db`: a numbered database. `databases` and
+    `config` (option names and values as in `CONFIG SET`) are for the one who creates the store.
+    """
+    name = shared
+    if source is not None and source not in (":memory:", "memory://"):
+        scheme, _, rest = source.partition("://")
+        if scheme != "memory" or not rest or shared is not None:
+            raise ValueError(
+                f"open({source!r}): a store lives in memory; use open() for a private one and "
+                f'open("memory://name") or open(shared="name") for one shared by name'
+            )
+        name = rest
+    if name is not None and not name:
+        raise ValueError('open(shared=""): a shared store needs a name; open() gives a private one')
+    engine = _engine.obtain(name, databases, dict(config or {}))
+    try:
+        if not 0 <= db < engine.databases:
+            raise make(ResponseError, f"DB index is out of range: this store has {engine.databases} databases")
+        return Store(engine, db, encoding if decode_responses else None, encoding_errors)
+    finally:
+        engine.release()
