@@ -3,7 +3,8 @@
  * O(pattern * text) at worst, O(1) memory.
  *
  * The corners, which clients depend on: a class that is never closed ends with the pattern; a range may be written backwards; a backslash that
- * ends the pattern matches itself; in a class, ']' right after '[' closes it (an empty class matches nothing, '[^]' everything). */
+ * ends the pattern matches itself; in a class, ']' right after '[' closes it (an empty class matches nothing, '[^]' everything); the
+ * empty text is matched by "" and "*" but not by "**". */
 #include "base/glob.h"
 
 static uint8_t lower(uint8_t c) { return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c; }
@@ -18,12 +19,8 @@ static bool match_class(const uint8_t *p, const uint8_t *end, uint8_t c, bool no
             p++;
             if (*p == c) found = true;
         } else if (end - p >= 3 && p[1] == '-') {
-            uint8_t low = nocase ? lower(p[0]) : p[0], high = nocase ? lower(p[2]) : p[2];
-            if (low > high) {
-                uint8_t swap = low;
-                low = high;
-                high = swap;
-            }
+            uint8_t low = p[0] < p[2] ? p[0] : p[2], high = p[0] < p[2] ? p[2] : p[0];
+            if (nocase) low = lower(low), high = lower(high); /* after ordering: [a-M] becomes [m-a], which is empty */
             if (folded >= low && folded <= high) found = true;
             p += 2;
         } else if ((nocase ? lower(*p) : *p) == folded) {
@@ -47,7 +44,8 @@ static bool match_one(const uint8_t *p, const uint8_t *end, uint8_t c, bool noca
 }
 
 bool kv_glob(kv_slice pattern, kv_slice text, bool nocase) {
-    if (pattern.len == 0) return text.len == 0;
+    if (text.len == 0) return pattern.len == 0 || (pattern.len == 1 && pattern.ptr[0] == '*');
+    if (pattern.len == 0) return false;
     const uint8_t *p = pattern.ptr, *p_end = p + pattern.len, *star = NULL;
     size_t t = 0, t_retry = 0;
     while (t < text.len) {
