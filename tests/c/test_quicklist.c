@@ -1,0 +1,246 @@
+/* sources: ds/quicklist.c ds/listpack.c base/num.c base/arena.c base/arena_plain.c base/pages.c base/mem.c base/sync.c base/slice.c base/rng.c */
+/* The quicklist against an array of texts: every operation at random, for several fills, with items of all sizes and with allocation failures. */
+#include "ds/quicklist.h"
+#include "base/rng.h"
+#include "check.h"
+
+enum { MOST = 1200, BIG = 20000 };
+
+typedef struct text {
+    uint8_t *ptr;
+    size_t len;
+} text;
+
+typedef struct world {
+    kv_mem mem;
+    kv_arena *arena;
+    kv_rng rng;
+    kv_quicklist *list;
+    text items[MOST + 8];
+    size_t count;
+    bool faulty;
+    size_t big_one_in;
+    uint8_t scratch[BIG];
+} world;
+
+static uint64_t below(world *w, uint64_t n) { return kv_rng_below(&w->rng, n); }
+
+static kv_slice any_item(world *w) {
+    size_t len;
+    if (below(w, w->big_one_in) == 0) {
+        len = below(w, BIG);
+        memset(w->scratch, 'a' + (int)below(w, 26), len);
+    } else if (below(w, 2) == 0) {
+        len = (size_t)snprintf((char *)w->scratch, 32, "%d", (int)below(w, 12) * (below(w, 2) != 0 ? 1000003 : 1));
+    } else {
+        len = below(w, 3) == 0 ? below(w, 400) : below(w, 4);
+        memset(w->scratch, 'a' + (int)below(w, 3), len);
+    }
+    return kv_slice_of(w->scratch, len);
+}
+
+static text text_of(kv_slice item) {
+    text t = {malloc(item.len + 1), item.len};
+    CHECK(t.ptr != NULL);
+    if (item.len > 0) memcpy(t.ptr, item.ptr, item.len);
+    return t;
+}
+
+static void oracle_add(world *w, size_t at, kv_slice item) {
+    memmove(w->items + at + 1, w->items + at, (w->count++ - at) * sizeof *w->items);
+    w->items[at] = text_of(item);
+}
+
+static void oracle_drop(world *w, size_t at, size_t n) {
+    for (size_t i = at; i < at + n; i++) free(w->items[i].ptr);
+    memmove(w->items + at, w->items + at + n, (w->count - at - n) * sizeof *w->items);
+    w->count -= n;
+}
+
+static bool same(text t, kv_slice item) { return kv_slice_eq(kv_slice_of(t.ptr, t.len), item); }
+
+static void compare(const world *w, const kv_quicklist *list) {
+    CHECK(kv_quicklist_check(list) && kv_quicklist_count(list) == w->count);
+    kv_ql_pos pos;
+    char scratch[KV_LP_SCRATCH];
+    size_t n = 0;
+    for (bool more = kv_quicklist_at(list, 0, &pos); more; more = kv_ql_next(&pos)) CHECK(n < w->count && same(w->items[n++], kv_ql_text(&pos, scratch)));
+    CHECK(n == w->count);
+    for (bool more = kv_quicklist_at(list, -1, &pos); more; more = kv_ql_prev(&pos)) CHECK(n > 0 && same(w->items[--n], kv_ql_text(&pos, scratch)));
+    CHECK(n == 0);
+}
+
+static bool survived(const world *w, kv_status status) {
+    CHECK(status == KV_OK || (status == KV_ENOMEM && w->faulty));
+    return status == KV_OK;
+}
+
+static void remove_equal(world *w, kv_slice item) {
+    int64_t n = (int64_t)below(w, 9) - 4;
+    size_t removed, most = n == 0 ? SIZE_MAX : (size_t)(n < 0 ? -n : n), expected = 0;
+    kv_status status = kv_quicklist_remove(w->list, item, n, &removed);
+    if (!survived(w, status)) most = removed;
+    for (size_t i = 0; i < w->count && expected < most;) {
+        size_t at = n < 0 ? w->count - 1 - i : i;
+        if (same(w->items[at], item)) {
+            oracle_drop(w, at, 1);
+            expected++;
+        } else {
+            i++;
+        }
+    }
+    CHECK(removed == expected);
+}
+
+static void find_equal(world *w, kv_slice item) {
+    kv_ql_pos pos;
+    size_t start = below(w, w->count + 1), walked;
+    bool backwards = below(w, 2) == 0;
+    if (!kv_quicklist_at(w->list, (int64_t)start, &pos)) return;
+    size_t at = start;
+    while (at < w->count && !same(w->items[at], item)) at += backwards ? SIZE_MAX : 1;
+    CHECK(kv_ql_find(&pos, item, backwards, &walked) == (at < w->count));
+    if (at < w->count) CHECK(walked == (backwards ? start - at : at - start) && kv_ql_equals(&pos, item));
+}
+
+static void rotate(world *w) {
+    kv_ql_end from = below(w, 2) == 0 ? KV_QL_HEAD : KV_QL_TAIL;
+    kv_status status = kv_quicklist_rotate(w->list, from);
+    if (w->count == 0) {
+        CHECK(status == KV_ENOTFOUND);
+        return;
+    }
+    if (!survived(w, status)) return;
+    size_t out = from == KV_QL_HEAD ? 0 : w->count - 1, in = w->count - 1 - out;
+    text t = w->items[out];
+    memmove(w->items + out, w->items + out + 1, (w->count - 1 - out) * sizeof t);
+    memmove(w->items + in + 1, w->items + in, (w->count - 1 - in) * sizeof t);
+    w->items[in] = t;
+}
+
+static void delete_walk(world *w) {
+    kv_ql_pos pos;
+    size_t at = below(w, w->count + 1), n = below(w, 6);
+    bool more = kv_quicklist_at(w->list, (int64_t)at - (below(w, 2) == 0 ? (int64_t)w->count : 0), &pos);
+    if (at == w->count) return;
+    CHECK(more);
+    for (; more && n > 0; n--) {
+        if (!survived(w, kv_quicklist_delete(w->list, &pos, &more))) return;
+        oracle_drop(w, at, 1);
+        CHECK(more == (at < w->count));
+        if (more) CHECK(kv_ql_equals(&pos, kv_slice_of(w->items[at].ptr, w->items[at].len)));
+    }
+}
+
+static void small_and_back(world *w) {
+    if (w->list->nodes == 1 && !w->list->head->plain) {
+        int64_t fill = w->list->fill;
+        uint8_t *lp = kv_quicklist_take_listpack(w->list);
+        CHECK(lp != NULL);
+        int64_t before = atomic_exchange(&w->mem.fail_after, -1);
+        w->list = kv_quicklist_from_listpack(w->arena, lp, fill, 3);
+        atomic_store(&w->mem.fail_after, before);
+        CHECK(w->list != NULL && w->list->fill == fill && w->list->compress == 3);
+        return;
+    }
+    kv_quicklist *copy = kv_quicklist_dup(w->arena, w->list);
+    if (copy == NULL) {
+        CHECK(w->faulty);
+        return;
+    }
+    compare(w, copy);
+    kv_quicklist_free(copy);
+}
+
+static void step(world *w, unsigned growth) {
+    kv_slice item = any_item(w);
+    kv_ql_pos pos;
+    size_t at = below(w, w->count + 1);
+    bool there = at < w->count, grow = below(w, 100) < growth;
+    switch (below(w, 16)) {
+    case 0: case 1: case 2:
+        if (w->count < MOST && grow) {
+            kv_ql_end end = below(w, 2) == 0 ? KV_QL_HEAD : KV_QL_TAIL;
+            if (survived(w, kv_quicklist_push(w->list, end, item))) oracle_add(w, end == KV_QL_HEAD ? 0 : w->count, item);
+        } else if (!grow) {
+            kv_ql_end end = below(w, 2) == 0 ? KV_QL_HEAD : KV_QL_TAIL;
+            if (w->count == 0)
+                CHECK(kv_quicklist_pop(w->list, end) == KV_ENOTFOUND);
+            else if (survived(w, kv_quicklist_pop(w->list, end)))
+                oracle_drop(w, end == KV_QL_HEAD ? 0 : w->count - 1, 1);
+        }
+        break;
+    case 3: case 4: case 5: case 6: {
+        bool after = below(w, 2) == 0;
+        if (!there || w->count >= MOST || !grow) break;
+        CHECK(kv_quicklist_at(w->list, (int64_t)at, &pos));
+        if (survived(w, kv_quicklist_insert(w->list, &pos, after, item))) oracle_add(w, at + after, item);
+        break;
+    }
+    case 7: case 8:
+        CHECK(kv_quicklist_at(w->list, (int64_t)at, &pos) == there);
+        if (!there || !survived(w, kv_quicklist_set(w->list, &pos, item))) break;
+        free(w->items[at].ptr);
+        w->items[at] = text_of(item);
+        break;
+    case 9: {
+        size_t n = below(w, grow ? 4 : w->count / 2 + 2), removed = 99;
+        int64_t start = (int64_t)at - (below(w, 2) == 0 && there ? (int64_t)w->count : 0);
+        if (!survived(w, kv_quicklist_delete_range(w->list, start, n, &removed))) {
+            CHECK(removed == 0);
+            break;
+        }
+        if (n > w->count - at) n = w->count - at;
+        CHECK(removed == n);
+        oracle_drop(w, at, n);
+        break;
+    }
+    case 10: if (!grow || below(w, 4) == 0) remove_equal(w, item); break;
+    case 11: find_equal(w, item); break;
+    case 12: case 13: rotate(w); break;
+    case 14: if (!grow) delete_walk(w); break;
+    default: small_and_back(w); break;
+    }
+}
+
+static void test(uint64_t seed, int64_t fill, size_t steps, bool faults, size_t every) {
+    static world w;
+    memset(&w, 0, sizeof w);
+    kv_mem_init(&w.mem);
+    w.arena = kv_arena_create(&w.mem);
+    w.faulty = faults;
+    w.big_one_in = seed % 3 == 0 ? 30 : 3000;
+    kv_rng_seed(&w.rng, seed);
+    w.list = kv_quicklist_new(w.arena, fill, 0);
+    CHECK(w.list != NULL);
+    unsigned growth = 80;
+    for (size_t i = 0; i < steps; i++) {
+        if (below(&w, 500) == 0) growth = (unsigned)below(&w, 101);
+        if (faults) {
+            atomic_store(&w.mem.fail_forever, below(&w, 2) == 0);
+            atomic_store(&w.mem.fail_after, (int64_t)below(&w, 10) - 5);
+        }
+        step(&w, growth);
+        if (i % every == 0) {
+            atomic_store(&w.mem.fail_after, -1);
+            compare(&w, w.list);
+        }
+    }
+    atomic_store(&w.mem.fail_after, -1);
+    compare(&w, w.list);
+    CHECK(kv_quicklist_bytes(w.list) == kv_arena_used(w.arena));
+    while (kv_quicklist_drain(w.list, 2)) CHECK(kv_quicklist_check(w.list));
+    kv_quicklist_free(w.list);
+    oracle_drop(&w, 0, w.count);
+    CHECK(kv_arena_used(w.arena) == 0 && kv_arena_check(w.arena));
+    kv_arena_destroy(w.arena);
+}
+
+int main(void) {
+    static const int64_t fills[] = {-2, -1, 1, 3, 16, -3, -5, 128};
+    for (uint64_t seed = 0; seed < 16; seed++) test(seed, fills[seed % 8], 15000, seed % 4 >= 2, 1 + (seed > 3) * 5);
+    CHECK(kv_ql_is_large(-1, 4097) && !kv_ql_is_large(-1, 4096) && kv_ql_is_large(100, 8193));
+    CHECK(kv_ql_node_allows(-2, 8192, 5000) && !kv_ql_node_allows(-2, 8193, 1) && !kv_ql_node_allows(4, 100, 5));
+    printf("ok quicklist\n");
+    return 0;
+}
