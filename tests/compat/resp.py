@@ -220,7 +220,9 @@ def to_bytes(word: Word) -> bytes:
 class Connection:
     """One socket. Pushes that arrive between replies are moved to `pushes`; they never count as a reply."""
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0, *, path: str | None = None, timeout_s: float = 5.0) -> None:
+    def __init__(
+        self, host: str = "127.0.0.1", port: int = 0, *, path: str | None = None, timeout_s: float = 5.0
+    ) -> None:
         if path is None:
             self.socket = socket.create_connection((host, port), timeout_s)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
