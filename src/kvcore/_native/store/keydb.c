@@ -52,7 +52,7 @@ kv_status kv_keydb_reserve(kv_keydb *db, bool expires, bool fields) {
 }
 
 void kv_keydb_index(kv_keydb *db, kv_value *v) {
-    if (kv_entry_expire_ms(v) >= 0) (void)kv_heap_push(&db->expires, kv_entry_expire_ms(v), v);
+    if (kv_entry_expire_ms(v) >= 0 && kv_entry_expire_pos(v) == KV_POS_NONE) (void)kv_heap_push(&db->expires, kv_entry_expire_ms(v), v);
     if (v->flags & KV_VALUE_FIELDS) {
         int64_t next = kv_value_next_field_expiry(v);
         if (next != INT64_MAX) (void)kv_heap_push(&db->fields, next, v);
@@ -70,14 +70,27 @@ void kv_keydb_unindex(kv_keydb *db, kv_value *v) {
     }
 }
 
+/* An expiry that stays keeps its place in the heap; the rest goes in before anything comes out, for an emptied heap forgets what was reserved. */
+static void reindex(kv_keydb *db, kv_value *old, kv_value *fresh) {
+    if (kv_entry_expire_ms(fresh) >= 0 && kv_entry_expire_ms(old) >= 0) {
+        uint32_t pos = kv_entry_expire_pos(old);
+        kv_heap_replace(&db->expires, pos, fresh);
+        kv_entry_put_expire_pos(fresh, pos);
+        kv_entry_put_expire_pos(old, KV_POS_NONE);
+        if (kv_entry_expire_ms(fresh) != kv_entry_expire_ms(old)) kv_heap_update(&db->expires, pos, kv_entry_expire_ms(fresh));
+    }
+    kv_keydb_index(db, fresh);
+    kv_keydb_unindex(db, old);
+}
+
 kv_status kv_keydb_install(kv_keydb *db, uint64_t hash, kv_value *old, kv_value *fresh) {
     if (old == NULL) {
         if (kv_table_insert(&db->keys, hash, fresh) != KV_OK) return KV_ENOMEM;
+        kv_keydb_index(db, fresh);
     } else {
         (void)kv_table_replace(&db->keys, hash, old, fresh);
-        kv_keydb_unindex(db, old);
+        reindex(db, old, fresh);
     }
-    kv_keydb_index(db, fresh);
     kv_keydb_publish_counts(db);
     return KV_OK;
 }

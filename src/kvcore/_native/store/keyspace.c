@@ -25,7 +25,7 @@ typedef struct content {
 
 static bool resolve_expiry(const kv_value *old, kv_expire_rule rule, int64_t *expire_ms) {
     if (rule == KV_EXPIRE_AT) return true;
-    if (rule == KV_EXPIRE_CLEAR || old == NULL || (old->flags & KV_VALUE_EXPIRES) == 0) return false;
+    if (rule == KV_EXPIRE_CLEAR || old == NULL || kv_entry_expire_ms(old) < 0) return false;
     *expire_ms = kv_entry_expire_ms(old);
     return true;
 }
@@ -44,6 +44,7 @@ static void fill(kv_value *v, const content *what, bool expires, int64_t expire_
 static bool same_block(const kv_value *old, kv_layout layout) {
     kv_layout now = kv_entry_layout(old);
     if (now.fields || layout.fields) return false; /* the field index would have to be looked at */
+    if (now.expires && kv_entry_expire_pos(old) == KV_POS_NONE) return false; /* see kv_keydb_persist: room, but in no index */
     return now.embedded == layout.embedded && now.expires == layout.expires &&
            kv_arena_good_size(kv_layout_bytes(now)) == kv_arena_good_size(kv_layout_bytes(layout));
 }

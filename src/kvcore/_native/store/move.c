@@ -67,7 +67,6 @@ kv_status kv_keydb_move(kv_keydb *from, uint64_t from_hash, kv_value *v, kv_keyd
     }
     fresh->version = to->shard->version;
     fresh->access = v->access;
-    (void)kv_keydb_detach(from, from_hash, v);
     if (old != NULL) {
         (void)kv_keydb_install(to, to_hash, old, fresh); /* replacing cannot fail */
         kv_shard_dispose(to->shard, old);
@@ -75,6 +74,7 @@ kv_status kv_keydb_move(kv_keydb *from, uint64_t from_hash, kv_value *v, kv_keyd
         kv_keydb_index(to, fresh);
         kv_keydb_publish_counts(to);
     }
+    (void)kv_keydb_detach(from, from_hash, v); /* last: an emptied heap forgets what was reserved in it */
     kv_entry_free(from->arena, v);
     if (out != NULL) *out = fresh;
     return KV_OK;
