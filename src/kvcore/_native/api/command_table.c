@@ -386,7 +386,7 @@ static const kv_arg bzmpop_args[] = {
     {"count", "count", "COUNT", NULL, NULL, NULL, KV_ARG_INTEGER, KV_ARG_OPTIONAL, -1, 0, NULL},
 };
 static const kv_command_doc bzmpop_doc = {
-    "Takes the lowest or highest members of the first of several sorted sets that has any, and waits while none has.", "7.0.0",
+    "Takes the lowest or highest members of the first sorted set that has any, and waits while none has.", "7.0.0",
     "O(n + m log l): n keys, m members taken, l members",
     "timeout numkeys key [key ...] <MIN | MAX> [COUNT count]",
     NULL, NULL, 0, 0, 0, 5,
@@ -401,7 +401,7 @@ static const kv_arg bzpopmax_args[] = {
 };
 static const kv_history bzpopmax_history[] = {{"6.0.0", "timeout may have a fraction"}};
 static const kv_command_doc bzpopmax_doc = {
-    "Takes the highest member of the first of several sorted sets that has any, and waits while none has.", "5.0.0",
+    "Takes the highest member of the first sorted set that has any, and waits while none has.", "5.0.0",
     "O(log n)",
     "key [key ...] timeout",
     NULL, NULL, 0, 0, 1, 2,
@@ -416,7 +416,7 @@ static const kv_arg bzpopmin_args[] = {
 };
 static const kv_history bzpopmin_history[] = {{"6.0.0", "timeout may have a fraction"}};
 static const kv_command_doc bzpopmin_doc = {
-    "Takes the lowest member of the first of several sorted sets that has any, and waits while none has.", "5.0.0",
+    "Takes the lowest member of the first sorted set that has any, and waits while none has.", "5.0.0",
     "O(log n)",
     "key [key ...] timeout",
     NULL, NULL, 0, 0, 1, 2,

@@ -137,7 +137,7 @@ static int outcome_of(kvcore_client *client, kv_outcome outcome) {
 }
 
 int kvcore_run(kvcore_client *client, int argc, const char *const *argv, const size_t *lengths) {
-    kv_slice few[16];
+    kv_slice few[16] = {{0}};
     kv_mem *mem = &client->store->engine->mem;
     kv_slice *words = argc <= 16 ? few : kv_malloc(mem, (size_t)argc * sizeof *words);
     if (words == NULL) return KVCORE_NO_MEMORY;
@@ -251,7 +251,7 @@ int kvcore_serve(kvcore_store *store, char *error, size_t error_cap) {
 
 void kvcore_stop_serving(kvcore_store *store) {
     if (store->server == NULL) return;
-    kv_server_stop(store->server, 1000);
+    kv_server_stop(store->server);
     store->server = NULL;
 }
 

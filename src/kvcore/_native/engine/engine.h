@@ -57,6 +57,7 @@ typedef struct kv_engine {
     const kv_command_table *commands;
     kv_settings settings;
     kv_engine_hooks hooks;
+    bool any_port; /* port 0 means any free port, not none: set before a server starts, for stores inside a program */
     char run_id[41];
     uint64_t started_mono_ns;
     int64_t started_ms;

@@ -48,7 +48,8 @@ typedef struct kv_session {
     /* owner only */
     struct kv_engine *engine;
     const kv_session_ops *ops; /* NULL: waits on `signal` */
-    void *owner;               /* the connection, or the Python object */
+    void *owner;               /* the connection, or the in-process client; under the registry's lock other threads may follow it (describe) */
+    void *home;                /* where `wake` goes: outlives the session (a network thread's loop) */
     kv_format format;          /* of replies and mail */
     int db;
     int resp;                  /* 2 or 3 */

@@ -11,8 +11,9 @@ typedef struct kv_server kv_server;
  * left behind. The engine must outlive the server. */
 kv_status kv_server_start(kv_engine *engine, kv_buf *error, kv_server **out);
 
-/* Stops accepting, sends what is written already (bounded by `grace_ms`), closes every connection, joins the threads, removes the unix socket. */
-void kv_server_stop(kv_server *server, uint32_t grace_ms);
+/* Stops accepting, closes every connection, joins the threads, removes the unix socket. Replies are sent at the end of the turn that made them, so what
+ * is lost is only what a client does not read. */
+void kv_server_stop(kv_server *server);
 
 int kv_server_port(const kv_server *server);             /* the TCP port in use; 0: none */
 const char *kv_server_unix_path(const kv_server *server); /* NULL: none */

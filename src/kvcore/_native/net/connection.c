@@ -1,0 +1,381 @@
+/* Serving one connection.
+ *
+ *   socket -> in -> request parser -> kv_execute -> out -> socket
+ *
+ * A turn is bounded (COMMANDS_A_TURN, BYTES_A_READ): a client that pipelines without end shares the thread with the others; what is left over puts
+ * the connection on the loop's ready list. Idle connections own no buffers: the loop's are lent for the time of a turn and kept only when bytes
+ * stay behind.
+ *
+ * While a client is blocked or paused its input is read but not parsed, up to client-query-buffer-limit, so that a lost connection is noticed. */
+#include "net/connection.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engine/errors.h"
+#include "engine/pubsub.h"
+#include "net/loop.h"
+
+#define BYTES_A_READ (64 * 1024)
+#define COMMANDS_A_TURN 512
+#define OUT_KEEP (16 * 1024)
+#define FLUSH_AT (256 * 1024)        /* send in the middle of a turn when this much has gathered */
+#define PREAUTH_OUTPUT 1024          /* bytes that an unauthenticated client may leave unread */
+#define PREAUTH_DEADLINE_MS 10000    /* to authenticate, where a password is required */
+
+static kv_engine *engine_of(const kv_connection *connection) { return connection->loop->engine; }
+
+static void kill_connection(kv_connection *connection) {
+    if (connection->dead) return;
+    connection->dead = true;
+    kv_loop_doom(connection->loop, connection);
+}
+
+/* ---- life ---- */
+
+static void wake(kv_session *session) {
+    kv_loop_wake_session(session->home, session); /* the connection itself may be on its way out */
+}
+
+static void describe(kv_session *session, kv_session_facts *facts) {
+    /* Called under the registry's lock: a connection leaves the registry before it is freed. */
+    const kv_connection *connection = session->owner;
+    size_t in = atomic_load_explicit(&connection->shown_in, memory_order_relaxed), out = atomic_load_explicit(&connection->shown_out, memory_order_relaxed);
+    *facts = (kv_session_facts){.fd = connection->fd, .events = "r", .query_len = in, .output_len = out, .memory = sizeof *connection + sizeof *session + in + out};
+    if (atomic_load_explicit(&connection->shown_writing, memory_order_relaxed)) facts->events[1] = 'w';
+}
+
+static const kv_session_ops connection_ops = {wake, describe};
+
+kv_connection *kv_connection_create(kv_loop *loop, int fd, const char *address, const char *local_address) {
+    kv_mem *mem = &loop->engine->mem;
+    kv_connection *connection = kv_calloc(mem, 1, sizeof *connection);
+    if (connection == NULL) return NULL;
+    connection->loop = loop;
+    connection->fd = fd;
+    connection->session = kv_session_create(loop->engine, &connection_ops, connection);
+    if (connection->session == NULL) {
+        kv_free(mem, connection);
+        return NULL;
+    }
+    kv_session *session = connection->session;
+    session->home = loop;
+    kv_mutex_lock(&loop->engine->clients_lock);
+    snprintf(session->address, sizeof session->address, "%s", address);
+    snprintf(session->local_address, sizeof session->local_address, "%s", local_address);
+    kv_mutex_unlock(&loop->engine->clients_lock);
+    kv_buf password;
+    kv_buf_init(&password, mem);
+    kv_setting_text(&loop->engine->settings, KV_CFG_REQUIREPASS, &password);
+    session->authenticated = password.len == 0 && !password.failed;
+    kv_buf_deinit(&password);
+    kv_request_init(&connection->request, mem);
+    kv_buf_init(&connection->in, mem);
+    kv_buf_init(&connection->out, mem);
+    connection->active_ms = connection->since_ms = loop->now_ms;
+    atomic_fetch_add_explicit(&loop->engine->stats.connections, 1, memory_order_relaxed);
+    return connection;
+}
+
+void kv_connection_destroy(kv_connection *connection) {
+    kv_mem *mem = &engine_of(connection)->mem;
+    kv_session *session = connection->session;
+    kv_session_retain(session);
+    kv_session_destroy(session);
+    session->owner = NULL; /* a wake that is still in the loop's mailbox finds nobody */
+    kv_session_release(session);
+    kv_request_deinit(&connection->request);
+    kv_buf_deinit(&connection->in);
+    kv_buf_deinit(&connection->out);
+    close(connection->fd);
+    kv_free(mem, connection);
+}
+
+/* ---- buffers ---- */
+
+static void swap_buffers(kv_buf *a, kv_buf *b) {
+    kv_buf kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+static void borrow_buffers(kv_connection *connection) {
+    if (connection->in.cap == 0) swap_buffers(&connection->in, &connection->loop->lent_in);
+    if (connection->out.cap == 0) swap_buffers(&connection->out, &connection->loop->lent_out);
+}
+
+static void give_back(kv_buf *own, kv_buf *lent) {
+    if (own->len > 0) return;
+    if (lent->cap == 0 && own->cap <= 4 * BYTES_A_READ) swap_buffers(own, lent);
+    else kv_buf_deinit(own);
+    own->failed = false;
+}
+
+static void return_buffers(kv_connection *connection) {
+    give_back(&connection->in, &connection->loop->lent_in);
+    give_back(&connection->out, &connection->loop->lent_out);
+}
+
+/* ---- sending ---- */
+
+static void watch(kv_connection *connection) {
+    bool reads = !connection->input_ended && !((connection->blocked || connection->paused) && connection->in.len > BYTES_A_READ);
+    uint32_t events = (reads ? EPOLLIN : 0u) | EPOLLRDHUP | (connection->out.len > connection->out_sent ? EPOLLOUT : 0u);
+    if (connection->input_ended) events &= ~(uint32_t)EPOLLRDHUP;
+    if (events != connection->events) kv_loop_watch(connection->loop, connection, events);
+}
+
+static void flush(kv_connection *connection) {
+    kv_buf *out = &connection->out;
+    while (out->len > connection->out_sent) {
+        ssize_t n = send(connection->fd, out->ptr + connection->out_sent, out->len - connection->out_sent, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+            if (errno != EAGAIN && errno != EWOULDBLOCK) kill_connection(connection);
+            break;
+        }
+        connection->out_sent += (size_t)n;
+        atomic_fetch_add_explicit(&connection->session->bytes_out, (uint64_t)n, memory_order_relaxed);
+        atomic_fetch_add_explicit(&engine_of(connection)->stats.net_output, (uint64_t)n, memory_order_relaxed);
+    }
+    if (connection->out_sent == out->len) {
+        out->len = connection->out_sent = 0;
+    } else if (connection->out_sent > FLUSH_AT) {
+        kv_buf_drop_front(out, connection->out_sent);
+        connection->out_sent = 0;
+    }
+}
+
+/* Limits of client-output-buffer-limit for a class of clients: hard, soft, seconds. */
+static void output_limits(kv_connection *connection, int64_t limits[3]) {
+    kv_engine *engine = engine_of(connection);
+    kv_buf text;
+    kv_buf_init(&text, &engine->mem);
+    kv_setting_text(&engine->settings, KV_CFG_CLIENT_OUTPUT_BUFFER_LIMIT, &text);
+    kv_buf_add_byte(&text, 0);
+    limits[0] = limits[1] = limits[2] = 0;
+    bool subscriber = kv_pubsub_count(connection->session) + kv_pubsub_shard_count(connection->session) > 0;
+    const char *at = text.failed ? NULL : strstr((const char *)text.ptr, subscriber ? "pubsub" : "normal");
+    long long hard, soft, seconds;
+    if (at != NULL && sscanf(at + 6, "%lld %lld %lld", &hard, &soft, &seconds) == 3) {
+        limits[0] = hard;
+        limits[1] = soft;
+        limits[2] = seconds;
+    }
+    kv_buf_deinit(&text);
+}
+
+static void check_output(kv_connection *connection) {
+    size_t unsent = connection->out.len - connection->out_sent;
+    if (unsent <= PREAUTH_OUTPUT && connection->soft_since_ms == 0) return;
+    int64_t limits[3];
+    kv_engine *engine = engine_of(connection);
+    bool over;
+    if (!connection->session->authenticated) {
+        over = unsent > PREAUTH_OUTPUT;
+    } else {
+        if (unsent < OUT_KEEP && connection->soft_since_ms == 0) return;
+        output_limits(connection, limits);
+        over = limits[0] > 0 && unsent > (size_t)limits[0];
+        bool soft = limits[1] > 0 && unsent > (size_t)limits[1];
+        if (!soft) connection->soft_since_ms = 0;
+        else if (connection->soft_since_ms == 0) connection->soft_since_ms = connection->loop->now_ms;
+        else over |= connection->loop->now_ms - connection->soft_since_ms > limits[2] * 1000;
+    }
+    if (!over) return;
+    kv_log_write(&engine->log, KV_LOG_WARNING, "Client id=%llu addr=%s closed for overcoming of output buffer limits.",
+                 (unsigned long long)connection->session->id, connection->session->address);
+    atomic_fetch_add_explicit(&engine->stats.output_buffer_limit_disconnects, 1, memory_order_relaxed);
+    kill_connection(connection);
+}
+
+/* The end of a turn: send, and decide whether the connection lives on. */
+static void settle(kv_connection *connection) {
+    if (connection->dead) return;
+    flush(connection);
+    check_output(connection);
+    kv_session *session = connection->session;
+    bool sent = connection->out.len == 0;
+    if (session->close_now || atomic_load_explicit(&session->killed, memory_order_relaxed) || connection->out.failed) kill_connection(connection);
+    else if (sent && (session->closing || (connection->input_ended && !connection->blocked && !connection->is_ready))) kill_connection(connection);
+    if (connection->dead) return;
+    atomic_store_explicit(&connection->shown_in, connection->in.len, memory_order_relaxed);
+    atomic_store_explicit(&connection->shown_out, connection->out.len - connection->out_sent, memory_order_relaxed);
+    atomic_store_explicit(&connection->shown_writing, !sent, memory_order_relaxed);
+    return_buffers(connection);
+    watch(connection);
+}
+
+/* ---- running ---- */
+
+static void set_blocked(kv_connection *connection, bool blocked, bool paused) {
+    bool was = connection->blocked || connection->paused, is = blocked || paused;
+    connection->blocked = blocked;
+    connection->paused = paused;
+    if (was != is) connection->loop->waiting += is ? 1u : (size_t)-1;
+}
+
+static void protocol_error(kv_connection *connection) {
+    kv_reply reply = kv_reply_to(&connection->out, connection->session->format);
+    kv_reply_error(&reply, connection->request.error);
+    kv_log_write(&engine_of(connection)->log, KV_LOG_VERBOSE, "Protocol error from client %s: %s", connection->session->address, connection->request.error);
+    connection->session->closing = true;
+    connection->in.len = 0;
+    connection->request.pos = 0;
+}
+
+/* A browser or another program that speaks HTTP to the port: its body could hold commands. */
+static bool is_cross_protocol(const kv_slice *argv) { return kv_slice_is(argv[0], "host:") || kv_slice_is(argv[0], "post"); }
+
+static void drop_consumed(kv_connection *connection) {
+    size_t keep_from = kv_request_needed_from(&connection->request);
+    if (keep_from == 0) return;
+    if (keep_from < connection->in.len && keep_from < connection->in.len / 2) return; /* moving costs more than it frees */
+    kv_buf_drop_front(&connection->in, keep_from);
+    kv_request_dropped(&connection->request, keep_from);
+}
+
+/* False: the turn is over (nothing complete, blocked, closing). */
+static bool run_one(kv_connection *connection, const kv_request_limits *limits) {
+    kv_session *session = connection->session;
+    kv_request *request = &connection->request;
+    kv_request before = *request;
+    switch (kv_request_next(request, kv_buf_slice(&connection->in), limits)) {
+    case KV_REQUEST_MORE: return false;
+    case KV_REQUEST_NO_MEMORY: session->close_now = true; return false;
+    case KV_REQUEST_ERROR: protocol_error(connection); return false;
+    case KV_REQUEST_COMMAND: break;
+    }
+    if (is_cross_protocol(request->argv)) {
+        kv_log_write(&engine_of(connection)->log, KV_LOG_WARNING,
+                     "Possible SECURITY ATTACK detected. Something speaks HTTP to this port. Connection from %s aborted.", session->address);
+        session->close_now = true;
+        return false;
+    }
+    kv_outcome outcome = kv_execute(session, request->argc, request->argv, &connection->out);
+    if (outcome == KV_OUTCOME_PAUSED) {
+        /* Forget that it was parsed: it runs from the start when the pause is over. Only the position and the counters go back. */
+        request->pos = before.pos;
+        request->words_left = before.words_left;
+        request->bulk_len = before.bulk_len;
+        request->argc = before.words_left > 0 ? before.argc : 0;
+        set_blocked(connection, false, true);
+        return false;
+    }
+    atomic_store_explicit(&session->last_command_ms, kv_clock_ms(&engine_of(connection)->clock), memory_order_relaxed);
+    connection->since_ms = connection->loop->now_ms;
+    if (outcome == KV_OUTCOME_BLOCKED) {
+        set_blocked(connection, true, false);
+        if (!kv_session_block_ended(session)) return false;
+        set_blocked(connection, false, false); /* served between the unlock and here */
+    }
+    if (atomic_load_explicit(&session->mail_len, memory_order_acquire) > 0) kv_session_drain(session, &connection->out);
+    return !session->closing && !session->close_now && !atomic_load_explicit(&session->killed, memory_order_relaxed);
+}
+
+static void run_turn(kv_connection *connection) {
+    kv_session *session = connection->session;
+    int64_t max_bulk = kv_setting(&engine_of(connection)->settings, KV_CFG_PROTO_MAX_BULK_LEN);
+    int left = COMMANDS_A_TURN;
+    while (left > 0 && !connection->blocked && !connection->paused && !connection->dead) {
+        kv_request_limits limits = {.max_bulk = max_bulk, .authenticated = session->authenticated};
+        if (!run_one(connection, &limits)) break;
+        left--;
+        if (connection->out.len - connection->out_sent > FLUSH_AT) {
+            flush(connection);
+            check_output(connection);
+            if (connection->out.len > 8u * FLUSH_AT) break; /* it does not read: its turn ends */
+        }
+    }
+    drop_consumed(connection);
+    if (left == 0 && connection->in.len > 0) kv_loop_make_ready(connection->loop, connection);
+}
+
+void kv_connection_continue(kv_connection *connection) {
+    if (connection->dead) return;
+    borrow_buffers(connection);
+    run_turn(connection);
+    settle(connection);
+}
+
+static void too_much_input(kv_connection *connection) {
+    kv_engine *engine = engine_of(connection);
+    kv_log_write(&engine->log, KV_LOG_WARNING, "Closing client that reached max query buffer length: id=%llu addr=%s",
+                 (unsigned long long)connection->session->id, connection->session->address);
+    atomic_fetch_add_explicit(&engine->stats.query_buffer_limit_disconnects, 1, memory_order_relaxed);
+    kill_connection(connection);
+}
+
+void kv_connection_readable(kv_connection *connection) {
+    if (connection->dead) return;
+    kv_engine *engine = engine_of(connection);
+    borrow_buffers(connection);
+    if (!kv_buf_reserve(&connection->in, BYTES_A_READ)) {
+        kill_connection(connection);
+        return;
+    }
+    ssize_t n = recv(connection->fd, connection->in.ptr + connection->in.len, connection->in.cap - connection->in.len, 0);
+    if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR && errno != EWOULDBLOCK) kill_connection(connection);
+        else settle(connection);
+        return;
+    }
+    if (n == 0) {
+        connection->input_ended = true;
+        if (connection->blocked) kill_connection(connection); /* nobody is left to take the element */
+        else settle(connection);
+        return;
+    }
+    if (connection->in.len == 0) connection->since_ms = connection->loop->now_ms;
+    connection->in.len += (size_t)n;
+    connection->active_ms = connection->loop->now_ms;
+    atomic_fetch_add_explicit(&connection->session->bytes_in, (uint64_t)n, memory_order_relaxed);
+    atomic_fetch_add_explicit(&engine->stats.net_input, (uint64_t)n, memory_order_relaxed);
+    atomic_fetch_add_explicit(&engine->stats.reads_processed, 1, memory_order_relaxed);
+    run_turn(connection);
+    if (!connection->dead && connection->in.len > (size_t)kv_setting(&engine->settings, KV_CFG_CLIENT_QUERY_BUFFER_LIMIT)) too_much_input(connection);
+    settle(connection);
+}
+
+void kv_connection_writable(kv_connection *connection) {
+    if (connection->dead) return;
+    atomic_fetch_add_explicit(&engine_of(connection)->stats.writes_processed, 1, memory_order_relaxed);
+    settle(connection);
+    if (!connection->dead && connection->in.len > 0 && !connection->blocked && !connection->paused) kv_loop_make_ready(connection->loop, connection);
+}
+
+void kv_connection_woken(kv_connection *connection) {
+    if (connection->dead) return;
+    kv_session *session = connection->session;
+    if (atomic_load_explicit(&session->killed, memory_order_relaxed)) {
+        kill_connection(connection);
+        return;
+    }
+    borrow_buffers(connection);
+    bool resumed = connection->blocked && kv_session_block_ended(session);
+    kv_session_drain(session, &connection->out);
+    if (resumed) {
+        set_blocked(connection, false, false);
+        run_turn(connection);
+    }
+    settle(connection);
+}
+
+void kv_connection_tick(kv_connection *connection, int64_t now_ms) {
+    if (connection->dead) return;
+    kv_engine *engine = engine_of(connection);
+    kv_session *session = connection->session;
+    int64_t timeout_s = kv_setting(&engine->settings, KV_CFG_TIMEOUT);
+    bool idle_is_normal = connection->blocked || session->monitor || kv_pubsub_count(session) + kv_pubsub_shard_count(session) > 0;
+    if (timeout_s > 0 && !idle_is_normal && now_ms - connection->active_ms > timeout_s * 1000) {
+        kv_log_write(&engine->log, KV_LOG_VERBOSE, "Closing idle client");
+        kill_connection(connection);
+    } else if (!session->authenticated && now_ms - connection->since_ms > PREAUTH_DEADLINE_MS && now_ms - connection->active_ms > PREAUTH_DEADLINE_MS) {
+        kill_connection(connection);
+    } else if (connection->soft_since_ms != 0) {
+        check_output(connection);
+    }
+}

@@ -1,0 +1,44 @@
+/* One client's connection: its socket, what was read and not parsed, what was written and not sent. Belongs to one loop's thread alone. */
+#ifndef KV_NET_CONNECTION_H
+#define KV_NET_CONNECTION_H
+
+#include "engine/dispatch.h"
+#include "net/request.h"
+
+struct kv_loop;
+
+typedef struct kv_connection {
+    struct kv_loop *loop;
+    kv_session *session;
+    struct kv_connection *next, *previous; /* the loop's list */
+    struct kv_connection *next_ready;      /* the loop's list of connections with more to do; see is_ready */
+    int fd;
+    uint32_t events; /* what epoll watches */
+    bool is_ready, blocked, paused, input_ended, dead;
+    kv_request request;
+    kv_buf in;        /* empty between requests: the loop lends its own buffer for the time of a read */
+    kv_buf out;
+    size_t out_sent;  /* of out */
+    int64_t active_ms; /* last byte in, for `timeout` */
+    int64_t since_ms;  /* when the request or the login that is going on began, for the deadlines of slow clients */
+    _Atomic size_t shown_in, shown_out; /* sizes for CLIENT LIST: any thread */
+    _Atomic bool shown_writing;
+    int64_t soft_since_ms; /* since when the output is over its soft limit; 0: it is not */
+} kv_connection;
+
+/* Takes the socket over. NULL: out of memory, the socket is still the caller's. */
+kv_connection *kv_connection_create(struct kv_loop *loop, int fd, const char *address, const char *local_address);
+void kv_connection_destroy(kv_connection *connection);
+
+/* Bytes may be there: read, run what is complete, send. Sets `dead` when it has to go. */
+void kv_connection_readable(kv_connection *connection);
+/* Run commands that were read already, as far as one turn allows; send. */
+void kv_connection_continue(kv_connection *connection);
+/* The socket takes bytes again. */
+void kv_connection_writable(kv_connection *connection);
+/* Mail, a served block, a kill. */
+void kv_connection_woken(kv_connection *connection);
+/* Once a second: time-outs and limits. */
+void kv_connection_tick(kv_connection *connection, int64_t now_ms);
+
+#endif

@@ -1,0 +1,296 @@
+/* The event loop of a network thread.
+ *
+ * A round: wait for events (not at all while connections are ready), take the mailbox, serve events, serve the ready list once, expire blocked and
+ * paused clients, free the connections that were closed. A connection is freed only at the end of a round, so nothing that a round still holds dies.
+ *
+ * Other threads reach a loop through two lists under one leaf lock, and an eventfd that is written only when the loop has not been told already. */
+#include "net/loop.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "net/listen.h"
+
+#define EVENTS_A_ROUND 256
+#define TICK_MS 1000
+
+static int64_t mono_ms(void) { return (int64_t)(kv_mono_ns() / 1000000); }
+
+/* ---- from other threads ---- */
+
+static void signal_loop(kv_loop *loop) {
+    if (atomic_exchange_explicit(&loop->signalled, true, memory_order_acq_rel)) return;
+    uint64_t one = 1;
+    ssize_t n = write(loop->wake_fd, &one, sizeof one); /* fails only when the counter is full: then it is readable anyway */
+    (void)n;
+}
+
+void kv_loop_wake_session(kv_loop *loop, kv_session *session) {
+    kv_session_retain(session);
+    kv_mutex_lock(&loop->lock);
+    if (loop->woken_count == loop->woken_cap) {
+        size_t cap = loop->woken_cap == 0 ? 64 : loop->woken_cap * 2;
+        kv_session **woken = kv_realloc(&loop->engine->mem, loop->woken, cap * sizeof *woken);
+        if (woken != NULL) {
+            loop->woken = woken;
+            loop->woken_cap = cap;
+        }
+    }
+    bool kept = loop->woken_count < loop->woken_cap;
+    if (kept) loop->woken[loop->woken_count++] = session;
+    kv_mutex_unlock(&loop->lock);
+    if (!kept) kv_session_release(session); /* no memory for the note: the loop's tick looks at every mailbox */
+    signal_loop(loop);
+}
+
+bool kv_loop_hand_over(kv_loop *loop, int fd, const char *address, const char *local_address) {
+    kv_handover *handover = kv_malloc(&loop->engine->mem, sizeof *handover);
+    if (handover == NULL) return false;
+    handover->fd = fd;
+    snprintf(handover->address, sizeof handover->address, "%s", address);
+    snprintf(handover->local_address, sizeof handover->local_address, "%s", local_address);
+    atomic_fetch_add_explicit(&loop->count, 1, memory_order_relaxed);
+    kv_mutex_lock(&loop->lock);
+    handover->next = loop->handovers;
+    loop->handovers = handover;
+    kv_mutex_unlock(&loop->lock);
+    signal_loop(loop);
+    return true;
+}
+
+/* ---- connections of this loop ---- */
+
+void kv_loop_watch(kv_loop *loop, kv_connection *connection, uint32_t events) {
+    struct epoll_event event = {.events = events, .data.ptr = connection};
+    int operation = connection->events == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+    if (epoll_ctl(loop->epoll_fd, operation, connection->fd, &event) == 0) connection->events = events;
+    else kv_loop_doom(loop, connection);
+}
+
+void kv_loop_make_ready(kv_loop *loop, kv_connection *connection) {
+    if (connection->is_ready) return;
+    connection->is_ready = true;
+    connection->next_ready = NULL;
+    if (loop->ready == NULL) loop->ready_end = &loop->ready;
+    *loop->ready_end = connection;
+    loop->ready_end = &connection->next_ready;
+}
+
+void kv_loop_doom(kv_loop *loop, kv_connection *connection) {
+    connection->dead = true;
+    if (connection->previous != NULL) connection->previous->next = connection->next;
+    else if (loop->connections == connection) loop->connections = connection->next;
+    else return; /* doomed already */
+    if (connection->next != NULL) connection->next->previous = connection->previous;
+    if (connection->blocked || connection->paused) loop->waiting--;
+    connection->previous = NULL;
+    connection->next = loop->doomed;
+    loop->doomed = connection;
+}
+
+static void free_doomed(kv_loop *loop) {
+    while (loop->doomed != NULL) {
+        kv_connection *connection = loop->doomed;
+        loop->doomed = connection->next;
+        kv_connection_destroy(connection);
+        atomic_fetch_sub_explicit(&loop->count, 1, memory_order_relaxed);
+    }
+}
+
+static void adopt(kv_loop *loop, kv_handover *handover) {
+    kv_connection *connection = kv_connection_create(loop, handover->fd, handover->address, handover->local_address);
+    if (connection == NULL) {
+        close(handover->fd);
+        atomic_fetch_sub_explicit(&loop->count, 1, memory_order_relaxed);
+    } else {
+        connection->next = loop->connections;
+        if (connection->next != NULL) connection->next->previous = connection;
+        loop->connections = connection;
+        kv_loop_watch(loop, connection, EPOLLIN | EPOLLRDHUP);
+    }
+    kv_free(&loop->engine->mem, handover);
+}
+
+/* ---- a round ---- */
+
+static void take_mailbox(kv_loop *loop) {
+    if (!atomic_load_explicit(&loop->signalled, memory_order_acquire)) return;
+    uint64_t count;
+    ssize_t n = read(loop->wake_fd, &count, sizeof count);
+    (void)n;
+    /* Cleared before the lists are taken: a note that comes after is signalled anew. */
+    atomic_store_explicit(&loop->signalled, false, memory_order_release);
+    kv_mutex_lock(&loop->lock);
+    kv_session **woken = loop->woken;
+    size_t woken_count = loop->woken_count;
+    kv_handover *handovers = loop->handovers;
+    loop->woken = NULL;
+    loop->woken_count = loop->woken_cap = 0;
+    loop->handovers = NULL;
+    kv_mutex_unlock(&loop->lock);
+    while (handovers != NULL) {
+        kv_handover *handover = handovers;
+        handovers = handover->next;
+        adopt(loop, handover);
+    }
+    for (size_t i = 0; i < woken_count; i++) {
+        /* This thread frees connections, at the end of a round; a session whose connection is gone has no owner. */
+        kv_connection *connection = woken[i]->owner;
+        if (connection != NULL) kv_connection_woken(connection);
+        kv_session_release(woken[i]);
+    }
+    kv_free(&loop->engine->mem, woken);
+}
+
+/* Time-outs of blocked clients, ends of pauses. */
+static int64_t serve_waiting(kv_loop *loop) {
+    int64_t next_ms = INT64_MAX;
+    if (loop->waiting == 0) return next_ms;
+    uint64_t now_ns = kv_mono_ns();
+    int64_t until = atomic_load_explicit(&loop->engine->pause_until_ms, memory_order_relaxed), wall = kv_clock_ms(&loop->engine->clock);
+    for (kv_connection *connection = loop->connections, *next; connection != NULL; connection = next) {
+        next = connection->next;
+        if (connection->blocked) {
+            uint64_t deadline = kv_session_block_deadline(connection->session);
+            if (deadline <= now_ns) {
+                kv_session_unblock(connection->session, KV_UNBLOCK_TIMEOUT);
+                kv_connection_woken(connection);
+            } else if (deadline != UINT64_MAX) {
+                int64_t left = (int64_t)((deadline - now_ns + 999999) / 1000000);
+                if (left < next_ms) next_ms = left;
+            }
+        } else if (connection->paused) {
+            if (until <= wall) {
+                connection->paused = false;
+                loop->waiting--;
+                kv_connection_continue(connection);
+            } else if (until - wall < next_ms) {
+                next_ms = until - wall;
+            }
+        }
+    }
+    return next_ms;
+}
+
+static void tick(kv_loop *loop) {
+    if (loop->now_ms - loop->last_tick_ms < TICK_MS) return;
+    loop->last_tick_ms = loop->now_ms;
+    for (kv_connection *connection = loop->connections, *next; connection != NULL; connection = next) {
+        next = connection->next;
+        if (atomic_load_explicit(&connection->session->mail_len, memory_order_relaxed) > 0) kv_connection_woken(connection);
+        kv_connection_tick(connection, loop->now_ms);
+    }
+    kv_listen_tick(loop);
+}
+
+static void serve_ready(kv_loop *loop) {
+    kv_connection *connection = loop->ready;
+    loop->ready = NULL; /* those that are not done go on a new list: everybody gets one turn a round */
+    while (connection != NULL) {
+        kv_connection *next = connection->next_ready;
+        connection->is_ready = false;
+        kv_connection_continue(connection);
+        connection = next;
+    }
+}
+
+static void round_of(kv_loop *loop, int timeout_ms) {
+    struct epoll_event events[EVENTS_A_ROUND];
+    int count = epoll_wait(loop->epoll_fd, events, EVENTS_A_ROUND, timeout_ms);
+    loop->now_ms = mono_ms();
+    for (int i = 0; i < count; i++) {
+        void *who = events[i].data.ptr;
+        if (who == NULL) continue; /* the eventfd: the mailbox is taken below */
+        if (kv_listen_is_listener(loop, who)) {
+            kv_listen_accept(loop, who);
+            continue;
+        }
+        kv_connection *connection = who;
+        if ((events[i].events & EPOLLOUT) != 0) kv_connection_writable(connection);
+        if ((events[i].events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) kv_connection_readable(connection);
+    }
+    take_mailbox(loop);
+    serve_ready(loop);
+}
+
+static int next_timeout(kv_loop *loop, int64_t waiting_ms) {
+    if (loop->ready != NULL) return 0;
+    int64_t left = TICK_MS - (loop->now_ms - loop->last_tick_ms);
+    if (waiting_ms < left) left = waiting_ms;
+    return left < 0 ? 0 : (int)left;
+}
+
+static void close_all(kv_loop *loop) {
+    while (loop->connections != NULL) {
+        kv_connection *connection = loop->connections;
+        kv_loop_doom(loop, connection);
+    }
+    free_doomed(loop);
+}
+
+static void loop_main(void *arg) {
+    kv_loop *loop = arg;
+    loop->now_ms = loop->last_tick_ms = mono_ms();
+    int64_t waiting_ms = INT64_MAX;
+    while (!atomic_load_explicit(&loop->stop, memory_order_acquire)) {
+        round_of(loop, next_timeout(loop, waiting_ms));
+        waiting_ms = serve_waiting(loop);
+        tick(loop);
+        free_doomed(loop);
+    }
+    close_all(loop);
+}
+
+/* ---- life ---- */
+
+kv_status kv_loop_start(kv_loop *loop, kv_engine *engine, struct kv_server *server, unsigned index) {
+    *loop = (kv_loop){.engine = engine, .server = server, .index = index, .epoll_fd = -1, .wake_fd = -1};
+    kv_mutex_init(&loop->lock, KV_RANK_LOOP, index);
+    kv_buf_init(&loop->lent_in, &engine->mem);
+    kv_buf_init(&loop->lent_out, &engine->mem);
+    loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    if (loop->epoll_fd < 0 || loop->wake_fd < 0 || epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->wake_fd, &event) < 0) {
+        kv_loop_join(loop);
+        return KV_EIO;
+    }
+    if (index == 0 && kv_listen_watch(loop) != KV_OK) {
+        kv_loop_join(loop);
+        return KV_EIO;
+    }
+    char name[16];
+    snprintf(name, sizeof name, "kvcore-io-%u", index % 1000);
+    int failed = kv_thread_start(&loop->thread, name, loop_main, loop);
+    if (failed == 0) return KV_OK;
+    kv_loop_join(loop);
+    errno = failed;
+    return KV_EIO;
+}
+
+void kv_loop_stop(kv_loop *loop) {
+    atomic_store_explicit(&loop->stop, true, memory_order_release);
+    if (loop->wake_fd >= 0) signal_loop(loop);
+}
+
+void kv_loop_join(kv_loop *loop) {
+    if (loop->thread.joinable) kv_thread_join(&loop->thread);
+    while (loop->handovers != NULL) {
+        kv_handover *handover = loop->handovers;
+        loop->handovers = handover->next;
+        close(handover->fd);
+        kv_free(&loop->engine->mem, handover);
+    }
+    for (size_t i = 0; i < loop->woken_count; i++) kv_session_release(loop->woken[i]);
+    kv_free(&loop->engine->mem, loop->woken);
+    loop->woken = NULL;
+    loop->woken_count = 0;
+    kv_buf_deinit(&loop->lent_in);
+    kv_buf_deinit(&loop->lent_out);
+    if (loop->epoll_fd >= 0) close(loop->epoll_fd);
+    if (loop->wake_fd >= 0) close(loop->wake_fd);
+    loop->epoll_fd = loop->wake_fd = -1;
+}

@@ -1,0 +1,52 @@
+/* A network thread: one epoll, its connections, and a mailbox for what other threads want of it. */
+#ifndef KV_NET_LOOP_H
+#define KV_NET_LOOP_H
+
+#include "net/connection.h"
+
+#define KV_LISTENERS_MAX 20
+
+/* A socket that was accepted for another loop. */
+typedef struct kv_handover {
+    struct kv_handover *next;
+    int fd;
+    char address[128], local_address[128];
+} kv_handover;
+
+typedef struct kv_loop {
+    kv_engine *engine;
+    struct kv_server *server;
+    kv_thread thread;
+    unsigned index;
+    int epoll_fd, wake_fd;
+    kv_connection *connections;
+    kv_connection *ready, **ready_end; /* connections with unread input or unfinished turns */
+    kv_connection *doomed;             /* closed in this round, freed at its end */
+    size_t waiting;                    /* blocked or paused connections: then time-outs are looked at */
+    kv_buf lent_in, lent_out;          /* buffers that connections use while they are being served */
+    int64_t now_ms;                    /* monotonic, of this round */
+    int64_t last_tick_ms;
+    _Atomic size_t count;              /* connections, for balancing */
+    _Atomic bool stop;
+    kv_mutex lock;                     /* rank LOOP: guards the two lists below */
+    kv_session **woken;
+    size_t woken_count, woken_cap;
+    kv_handover *handovers;
+    _Atomic bool signalled;            /* wake_fd was written and not read yet */
+} kv_loop;
+
+kv_status kv_loop_start(kv_loop *loop, kv_engine *engine, struct kv_server *server, unsigned index);
+void kv_loop_stop(kv_loop *loop); /* asks; kv_loop_join waits */
+void kv_loop_join(kv_loop *loop);
+
+/* From any thread. */
+void kv_loop_wake_session(kv_loop *loop, kv_session *session);
+/* Gives a socket to the loop; false: out of memory, the socket is the caller's. */
+bool kv_loop_hand_over(kv_loop *loop, int fd, const char *address, const char *local_address);
+
+/* The loop's own thread. */
+void kv_loop_watch(kv_loop *loop, kv_connection *connection, uint32_t events);
+void kv_loop_make_ready(kv_loop *loop, kv_connection *connection);
+void kv_loop_doom(kv_loop *loop, kv_connection *connection);
+
+#endif
