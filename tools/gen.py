@@ -15,7 +15,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from generator import c_table, config, spec  # noqa: E402
+from generator import c_table, config, python, spec  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 NATIVE = ROOT / "src/kvcore/_native"
@@ -27,6 +27,7 @@ def outputs() -> dict[Path, str]:
     options = config.load(SPEC / "config.toml")
     commands = spec.load(SPEC)
     return {
+        ROOT / "src/kvcore/commands.py": python.source(commands),
         NATIVE / "api/command_table.h": c_table.header(),
         NATIVE / "api/command_table.c": c_table.source(commands),
         NATIVE / "engine/errors.h": config.errors_header(SPEC / "errors.toml"),
@@ -38,7 +39,9 @@ def outputs() -> dict[Path, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a generated file is stale")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit with 1 when a generated file is stale"
+    )
     arguments = parser.parse_args()
     stale = [(path, text) for path, text in outputs().items() if not path.exists() or path.read_text() != text]
     for path, text in stale:

@@ -1,11 +1,12 @@
-"""The declarations against a real Valkey: everything that COMMAND INFO and COMMAND DOCS state, except for the prose, must be equal."""
+"""The declarations against a real Valkey: all that COMMAND INFO and COMMAND DOCS state, but for the prose, is equal."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,9 @@ def our_arg(arg: syntax.Arg) -> dict[str, Any]:
         "deprecated_since": arg.deprecated_since,
         "key_spec_index": arg.key_spec if arg.key_spec >= 0 else None,
     }
-    found: dict[str, Any] = {"name": arg.name, "type": arg.type} | {key: value for key, value in optional.items() if value is not None}
+    found: dict[str, Any] = {"name": arg.name, "type": arg.type} | {
+        key: value for key, value in optional.items() if value is not None
+    }
     flags = [flag for flag in ("optional", "multiple", "multiple_token") if getattr(arg, flag)]
     if flags:
         found["flags"] = flags
@@ -113,7 +116,9 @@ def test_info_equals_the_real_one(command: spec.Command, real_info: dict[str, An
     assert command.triple == (first, last, step)
     assert ["@" + category for category in command.acl] == acl
     assert command.data.get("tips", []) == tips
-    assert [our_key_spec(key) for key in command.key_specs] == [{k: v for k, v in key.items() if k != "notes"} for key in keys]
+    assert [our_key_spec(key) for key in command.key_specs] == [
+        {k: v for k, v in key.items() if k != "notes"} for key in keys
+    ]
     assert [bool(key.notes) for key in command.key_specs] == ["notes" in key for key in keys]
     if command.full_name != "module":  # modules cannot be loaded
         assert sorted(sub.full_name for sub in command.subcommands) == sorted(sub[0] for sub in subcommands)
@@ -134,7 +139,8 @@ def test_docs_equal_the_real_ones(command: spec.Command, real_docs: dict[str, An
 def test_prose_is_complete() -> None:
     for command in COMMANDS:
         assert command.data["summary"].endswith("."), command.title
-        assert command.data["cost"] and command.data["reply"], command.title
+        assert command.data["cost"], command.title
+        assert command.data["reply"], command.title
 
 
 def test_generated_files_are_fresh() -> None:

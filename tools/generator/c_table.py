@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .spec import GROUPS, Command, KeySpec
+from .spec import Command, KeySpec
 from .syntax import Arg
 from .text import NOTICE, c_identifier, c_string, wrap_c
 
@@ -44,8 +44,8 @@ def key_spec(spec: KeySpec) -> str:
     flags = " | ".join(f"KV_KEY_{flag.upper()}" for flag in spec.flags)
     find = {"range": "RANGE", "keynum": "KEYNUM", "unknown": "UNKNOWN"}[spec.find]
     return (
-        f"{{{c_string(spec.notes)}, {flags}, KV_BEGIN_{spec.begin.upper()}, KV_KEYS_{find}, {spec.index}, {c_string(spec.keyword)}, "
-        f"{spec.last}, {spec.limit}, {spec.step}, {spec.count_at}, {spec.first}}}"
+        f"{{{c_string(spec.notes)}, {flags}, KV_BEGIN_{spec.begin.upper()}, KV_KEYS_{find}, {spec.index}, "
+        f"{c_string(spec.keyword)}, {spec.last}, {spec.limit}, {spec.step}, {spec.count_at}, {spec.first}}}"
     )
 
 
@@ -68,8 +68,8 @@ def arg_arrays(args: list[Arg], name: str, out: list[str]) -> None:
         ]
         rows.append(
             f"    {{{c_string(arg.name)}, {c_string(arg.display)}, {c_string(arg.token)}, NULL, {c_string(arg.since)}, "
-            f"{c_string(arg.deprecated_since)}, KV_ARG_{c_identifier(arg.type).upper()}, {' | '.join(flags) or '0'}, {arg.key_spec}, "
-            f"{len(arg.children)}, {children}}},"
+            f"{c_string(arg.deprecated_since)}, KV_ARG_{c_identifier(arg.type).upper()}, "
+            f"{' | '.join(flags) or '0'}, {arg.key_spec}, {len(arg.children)}, {children}}},"
         )
     out.append(f"static const kv_arg {name}[] = {{\n" + "\n".join(rows) + "\n};")
 
@@ -98,9 +98,10 @@ def parts_of(command: Command, out: list[str]) -> None:
     doc_flags = " | ".join(f"KV_DOC_{flag.upper()}" for flag in data.get("doc_flags", [])) or "0"
     out.append(
         f"static const kv_command_doc {name}_doc = {{\n"
-        f"    {c_string(data['summary'])}, {c_string(data['since'])},\n    {c_string(data['cost'])},\n    {c_string(command.usage)},\n"
-        f"    {c_string(data.get('deprecated_since'))}, {c_string(data.get('replaced_by'))}, {doc_flags}, {len(tips)}, {len(history)}, "
-        f"{len(command.args)},\n"
+        f"    {c_string(data['summary'])}, {c_string(data['since'])},\n"
+        f"    {c_string(data['cost'])},\n    {c_string(command.usage)},\n"
+        f"    {c_string(data.get('deprecated_since'))}, {c_string(data.get('replaced_by'))}, {doc_flags}, "
+        f"{len(tips)}, {len(history)}, {len(command.args)},\n"
         f"    {f'{name}_tips' if tips else 'NULL'}, {f'{name}_history' if history else 'NULL'}, "
         f"{f'{name}_args' if command.args else 'NULL'}}};"
     )
@@ -117,8 +118,8 @@ def row(command: Command, number: int, ids: dict[str, int]) -> str:
     return (
         f"    {{{c_string(command.name)}, {c_string(command.full_name)}, {command.handler or 'NULL'},\n"
         f"        {flag_words(command)},\n        {acl},\n"
-        f"        {number}, {parent}, {sub_first}, {len(command.subcommands)}, {command.arity}, {first}, {last}, {step}, "
-        f"{len(command.name)}, {len(command.full_name)}, {group}, {len(command.key_specs)},\n"
+        f"        {number}, {parent}, {sub_first}, {len(command.subcommands)}, {command.arity}, {first}, {last}, "
+        f"{step}, {len(command.name)}, {len(command.full_name)}, {group}, {len(command.key_specs)},\n"
         f"        {f'{name}_keys' if command.key_specs else 'NULL'}, {keys_function}, &{name}_doc}},"
     )
 
@@ -151,6 +152,9 @@ def source(top: list[Command]) -> str:
     out += ["};", ""]
     slots = slots_of(commands, ids)
     out += ["static const uint16_t slots[] = {", wrap_c([str(slot) for slot in slots]), "};", ""]
-    out += [f"const kv_command_table kv_commands = {{commands, slots, {len(slots) - 1}, {len(commands)}, {len(top)}}};", ""]
-    assert len(commands) < NONE and GROUPS
+    out += [
+        f"const kv_command_table kv_commands = {{commands, slots, {len(slots) - 1}, {len(commands)}, {len(top)}}};",
+        "",
+    ]
+    assert len(commands) < NONE
     return "\n".join(out)

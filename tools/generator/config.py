@@ -11,7 +11,19 @@ from .text import NOTICE, c_identifier, c_int64, c_string
 INT64_MAX = 2**63 - 1
 NUMERIC = {"bool", "int", "bytes", "percent", "octal", "enum", "flags", "events"}
 KINDS = NUMERIC | {"string", "list"}
-KNOWN_KEYS = {"kind", "default", "range", "choices", "alias", "immutable", "protected", "sensitive", "ours", "hidden", "summary"}
+KNOWN_KEYS = {
+    "kind",
+    "default",
+    "range",
+    "choices",
+    "alias",
+    "immutable",
+    "protected",
+    "sensitive",
+    "ours",
+    "hidden",
+    "summary",
+}
 
 
 class ConfigError(Exception):
@@ -111,7 +123,8 @@ def table_source(options: dict[str, dict[str, Any]]) -> str:
         field = f"KV_CFG_{c_identifier(name).upper()}"
         lines.append(
             f"    [{field}] = {{{c_string(name)}, {c_string(option.get('alias'))}, {c_string(option['default'])},\n"
-            f"        {c_int64(number(name, option))}, {c_int64(low)}, {c_int64(high)}, {choices}, {c_string(option.get('summary', ''))},\n"
+            f"        {c_int64(number(name, option))}, {c_int64(low)}, {c_int64(high)}, {choices},\n"
+            f"        {c_string(option.get('summary', ''))},\n"
             f"        {flags_of(option)}, KV_CONFIG_{option['kind'].upper()}, {field}}},"
         )
     lines += ["};", "", "const kv_config_table kv_config_options = {options, KV_CFG_COUNT};", ""]

@@ -8,10 +8,11 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -60,7 +61,7 @@ class Connection:
         if protocol == 3:
             self.call("HELLO", "3")
 
-    def __enter__(self) -> "Connection":
+    def __enter__(self) -> Connection:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -131,7 +132,18 @@ def running_server(binary: str) -> Iterator[tuple[str, int]]:
     """A fresh server without persistence on a free port of the loopback interface."""
     port = free_port()
     with tempfile.TemporaryDirectory() as directory:
-        options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--enable-debug-command", "yes", "--dir", directory]
+        options = [
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--enable-debug-command",
+            "yes",
+            "--dir",
+            directory,
+        ]
         process = subprocess.Popen([binary, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             deadline = time.monotonic() + 10

@@ -1,41 +1,44 @@
 """spec/*.toml -> Command objects: what is stated, completed with what follows from it.
 
-From `syntax`: arity, key specs, the argument tree, the usage line. From flags and group: ACL categories. An entry may state `keys`, `acl` or
-`arity` itself where they do not follow; tests/commands/test_declarations.py compares the result with a real server.
+From `syntax`: arity, key specs, the argument tree, the usage line. From flags and group: ACL categories. An entry may
+state `keys`, `acl` or `arity` itself where they do not follow; tests/commands/test_declarations.py compares the result
+with a real server.
 """
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 from . import syntax
 from .syntax import Arg
 
 PUBLIC_FLAGS = [
-    "write", "readonly", "denyoom", "admin", "pubsub", "noscript", "blocking", "loading", "stale", "skip_monitor", "skip_commandlog",
-    "asking", "fast", "no_auth", "may_replicate", "no_mandatory_keys", "no_async_loading", "no_multi", "allow_busy", "movablekeys",
+    "write", "readonly", "denyoom", "admin", "pubsub", "noscript", "blocking", "loading", "stale", "skip_monitor",
+    "skip_commandlog", "asking", "fast", "no_auth", "may_replicate", "no_mandatory_keys", "no_async_loading",
+    "no_multi", "allow_busy", "movablekeys",
 ]  # fmt: skip
 OWN_FLAGS = ["protected", "all_keys", "maybe_all_keys", "cursor"]
 ACL_ORDER = [
-    "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo", "stream", "pubsub",
-    "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
+    "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo",
+    "stream", "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
 ]  # fmt: skip
 GROUPS = [
-    "generic", "string", "list", "set", "sorted-set", "hash", "pubsub", "transactions", "connection", "server", "scripting",
-    "hyperloglog", "cluster", "sentinel", "geo", "stream", "bitmap",
+    "generic", "string", "list", "set", "sorted-set", "hash", "pubsub", "transactions", "connection", "server",
+    "scripting", "hyperloglog", "cluster", "sentinel", "geo", "stream", "bitmap",
 ]  # fmt: skip
 GROUP_ACL = {
-    "generic": "keyspace", "string": "string", "list": "list", "set": "set", "sorted-set": "sortedset", "hash": "hash",
-    "pubsub": "pubsub", "transactions": "transaction", "connection": "connection", "scripting": "scripting",
-    "hyperloglog": "hyperloglog", "geo": "geo", "stream": "stream", "bitmap": "bitmap",
+    "generic": "keyspace", "string": "string", "list": "list", "set": "set", "sorted-set": "sortedset",
+    "hash": "hash", "pubsub": "pubsub", "transactions": "transaction", "connection": "connection",
+    "scripting": "scripting", "hyperloglog": "hyperloglog", "geo": "geo", "stream": "stream", "bitmap": "bitmap",
 }  # fmt: skip
 KEY_FLAGS = ["ro", "rw", "ow", "rm", "access", "update", "insert", "delete", "not_key", "incomplete", "variable_flags"]
 FIELDS = {
-    "summary", "syntax", "flags", "acl", "tips", "reply", "cost", "since", "history", "keys", "key_notes", "keys_function", "arity",
-    "replaced_by", "deprecated_since", "doc_flags", "examples", "python",
+    "summary", "syntax", "flags", "acl", "tips", "reply", "cost", "since", "history", "keys", "key_notes",
+    "keys_function", "arity", "replaced_by", "deprecated_since", "doc_flags", "examples", "python",
 }  # fmt: skip
 NO_HANDLER = {"client", "commandlog", "config", "latency", "memory", "module", "object", "pubsub", "slowlog"}
 
@@ -68,7 +71,7 @@ class Command:
     key_specs: list[KeySpec] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
     acl: list[str] = field(default_factory=list)
-    subcommands: list["Command"] = field(default_factory=list)
+    subcommands: list[Command] = field(default_factory=list)
     arity: int = 0
     triple: tuple[int, int, int] = (0, 0, 0)
 

@@ -1,4 +1,4 @@
-"""The `syntax` line of a command: parsed into the argument tree of COMMAND DOCS, and read for arity, key specs and usage.
+"""The `syntax` line of a command: parsed into the argument tree of COMMAND DOCS, read for arity, key specs, usage.
 
 docs/design/syntax.md explains the grammar:
 
@@ -18,8 +18,8 @@ word; a name with odd characters is quoted: "ip:port".
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Iterator
 
 TYPES = {
     "string": "string", "bytes": "string", "int": "integer", "integer": "integer", "double": "double", "key": "key",
@@ -55,7 +55,7 @@ class Arg:
     multiple_token: bool = False
     key_spec: int = -1
     access: tuple[str, ...] = ()
-    children: list["Arg"] = field(default_factory=list)
+    children: list[Arg] = field(default_factory=list)
 
     def words(self) -> tuple[int, bool]:
         """Fewest words that this takes, and whether it may take another number of words."""
