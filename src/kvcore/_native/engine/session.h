@@ -50,7 +50,7 @@ typedef struct kv_session {
     const kv_session_ops *ops; /* NULL: waits on `signal` */
     void *owner;               /* the connection, or the in-process client; under the registry's lock other threads may follow it (describe) */
     void *home;                /* where `wake` goes: outlives the session (a network thread's loop) */
-    kv_format format;          /* of replies and mail */
+    _Atomic(kv_format) format; /* of replies and mail; publishers read it */
     int db;
     int resp;                  /* 2 or 3 */
     bool authenticated;
