@@ -1,7 +1,7 @@
 """Finding and running the servers that tests talk to: kvcore itself, and a real Valkey or Redis to compare with.
 
-A server gets a free port and a directory of its own, is up when it answers PING, and is killed when the interpreter ends
-whatever happened before.
+A server gets a free port and a directory of its own, is up when it answers PING, and is killed when the interpreter
+ends whatever happened before.
 """
 
 from __future__ import annotations

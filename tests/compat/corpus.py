@@ -1,9 +1,9 @@
 """Hand-written command scripts, replayed on two servers.
 
-One command a line, in the inline syntax: words separated by spaces, `"..."` with \\n \\r \\t \\a \\b \\xHH escapes, `'...'` literally.
-A line may begin with `@N`: it is sent on connection N (0 when nothing is said). `!sleep MS`, `@N !send COMMAND` (do not wait for the
-reply) and `@N !read COMMAND` (take that reply now) are directions to the runner; `{s+100}` and `{ms-5}` are points in time.
-`#` begins a comment line.
+One command a line, in the inline syntax: words separated by spaces, `"..."` with \\n \\r \\t \\a \\b \\xHH escapes,
+`'...'` literally. A line may begin with `@N`: it is sent on connection N (0 when nothing is said). `!sleep MS`, `@N
+!send COMMAND` (do not wait for the reply) and `@N !read COMMAND` (take that reply now) are directions to the runner;
+`{s+100}` and `{ms-5}` are points in time. `#` begins a comment line.
 
     python -m tests.compat.corpus --a valkey --b kvcore [FILE...]
 """
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.compat.differential import Difference, Pair, ServerGone, Target, show_step
+from tests.compat.differential import Difference, Event, Pair, ServerGone, Target, show_step, split_events
 from tests.compat.generate import Step
 from tests.compat.resp import ConnectionClosed, ProtocolError, ReplyTimeout
 
@@ -92,16 +92,29 @@ def load(path: Path) -> list[Line]:
 
 
 def replay(pair: Pair, lines: Sequence[Line]) -> list[tuple[int, Difference]]:
-    """Run a whole script and return every line that differs; the end of the script is a comparison of all keys."""
+    """Run a whole script and return every line that differs.
+
+    Notifications are compared after each line, those of expiry (whose moment is the server's choice) and the whole
+    key space at the end.
+    """
     out: list[tuple[int, Difference]] = []
+    late: tuple[list[Event], list[Event]] = ([], [])
     pair.reset()
     for index, line in enumerate(lines):
-        last = index + 1 == len(lines)
         found = pair.step(index, line.step)
         if found is not None:
             out.append((line.number, found))
-        if last and (found := pair.checkpoint(index, line.step)) is not None:
-            out.append((line.number, found))
+        events = [split_events(side.events()) for side in (pair.a, pair.b)]
+        for (_, expired), collected in zip(events, late, strict=True):
+            collected += expired
+        (ordered_a, _), (ordered_b, _) = events
+        if ordered_a != ordered_b and "events" not in pair.ignore:
+            out.append((line.number, Difference("events", index, line.step, repr(ordered_a), repr(ordered_b))))
+    last = len(lines) - 1
+    if (found := pair.checkpoint(last, lines[last].step)) is not None:
+        out.append((lines[last].number, found))
+    if sorted(late[0]) != sorted(late[1]):
+        out.append((0, Difference("events", last, lines[last].step, repr(sorted(late[0])), repr(sorted(late[1])))))
     return out
 
 

@@ -2,12 +2,12 @@
 
     python -m tests.compat.differential --a valkey --b kvcore --seed 1 --count 20000 --resp both --groups all
 
-`--a` and `--b` are HOST:PORT, or the name of a server to start: valkey, redis, kvcore. Compared are: every reply (byte for byte,
-but for the table in rules.py), the number of replies, pushed messages and invalidations, keyspace notifications with their order,
-and, every `--every` steps, the whole key space: types, encodings, contents, TTLs.
+`--a` and `--b` are HOST:PORT, or the name of a server to start: valkey, redis, kvcore. Compared are: every reply
+(byte for byte, but for the table in rules.py), the number of replies, pushed messages and invalidations, keyspace
+notifications with their order, and, every `--every` steps, the whole key space: types, encodings, contents, TTLs.
 
-A difference is shrunk by replaying parts of the sequence on flushed servers and printed as a Python list, which can be pasted into
-test_regressions.py. Exit status: 0 equal, 1 different, 2 the comparison could not be made.
+A difference is shrunk by replaying parts of the sequence on flushed servers and printed as a Python list, which can
+be pasted into regressions.py. Exit status: 0 equal, 1 different, 2 the comparison could not be made.
 """
 
 from __future__ import annotations
@@ -48,7 +48,17 @@ PROLOGUE: Final[list[tuple[str, ...]]] = [
     ("maxmemory-policy", "noeviction"),
     ("notify-keyspace-events", "KEA"),
 ]
-PUSHED: Final = {b"message", b"pmessage", b"smessage", b"subscribe", b"unsubscribe", b"psubscribe", b"punsubscribe", b"ssubscribe", b"sunsubscribe"}  # fmt: skip
+PUSHED: Final = {
+    b"message",
+    b"pmessage",
+    b"smessage",
+    b"subscribe",
+    b"unsubscribe",
+    b"psubscribe",
+    b"punsubscribe",
+    b"ssubscribe",
+    b"sunsubscribe",
+}
 _COMPUTED: Final = re.compile(rb"\{(s|ms)([+-]\d+)\}\Z")
 _MARKER: Final = b"__marker__"
 
@@ -81,7 +91,8 @@ class Difference:
         return (self.kind, self.command if self.kind in ("reply", "timeout", "closed") else "")
 
     def __str__(self) -> str:
-        return f"{self.kind} differs at step {self.index}: {show_step(self.step)}\n  a: {_clip(self.a)}\n  b: {_clip(self.b)}"
+        where = f"{self.kind} differs at step {self.index}: {show_step(self.step)}"
+        return f"{where}\n  a: {_clip(self.a)}\n  b: {_clip(self.b)}"
 
 
 def _clip(text: str, limit: int = 1500) -> str:
@@ -305,21 +316,25 @@ def compare_dumps(a: dict[tuple[int, bytes], KeyDump], b: dict[tuple[int, bytes]
     return None
 
 
-def compare_events(a: list[tuple[bytes, bytes]], b: list[tuple[bytes, bytes]]) -> tuple[str, str] | None:
-    """Notifications in order; those of expiry, whose moment is each server's own choice, as multisets."""
+Event = tuple[bytes, bytes]  # channel, message
 
-    def split(events: list[tuple[bytes, bytes]]) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, bytes]]]:
-        late = [event for event in events if b"expired" in event[0] or event[1] in (b"expired", b"hexpired")]
-        return [event for event in events if event not in late], sorted(late)
 
-    (ordered_a, late_a), (ordered_b, late_b) = split(a), split(b)
+def split_events(events: list[Event]) -> tuple[list[Event], list[Event]]:
+    """Notifications whose order is defined, and those of expiry, whose moment is the server's own choice."""
+    late = [event for event in events if b"expired" in event[0] or event[1] in (b"expired", b"hexpired")]
+    return [event for event in events if event not in late], late
+
+
+def compare_events(a: list[Event], b: list[Event]) -> tuple[str, str] | None:
+    """Notifications in order; those of expiry as multisets."""
+    (ordered_a, late_a), (ordered_b, late_b) = split_events(a), split_events(b)
     if ordered_a != ordered_b:
         at = next(
             (i for i, (x, y) in enumerate(zip(ordered_a, ordered_b, strict=False)) if x != y),
             min(len(ordered_a), len(ordered_b)),
         )
         return f"event {at}: {ordered_a[at : at + 6]}", f"event {at}: {ordered_b[at : at + 6]}"
-    return None if late_a == late_b else (repr(late_a), repr(late_b))
+    return None if sorted(late_a) == sorted(late_b) else (repr(late_a), repr(late_b))
 
 
 class Pair:
@@ -396,7 +411,9 @@ class Pair:
         return self._collect(index, step, at, words)
 
     def _halves(self, index: int, step: Step, at: int, words: tuple[bytes, ...]) -> Difference | None:
-        """`!send COMMAND` does not wait for the reply; `!read COMMAND` takes it, when other connections have done something."""
+        """`!send COMMAND` does not wait for the reply; `!read COMMAND` takes it, when other connections have done
+        something.
+        """
         if words[0] == b"!read":
             return self._collect(index, step, at, words[1:])[0]
         for side in (self.a, self.b):

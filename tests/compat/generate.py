@@ -1,11 +1,12 @@
 """Random command sequences from the declarations: mostly valid, often on the edge, sometimes plainly wrong.
 
-A sequence is a list of steps `(connection, word, word, ...)`. A few words are computed when they are sent, so that both servers
-get the same one and a sequence can be replayed later:
+A sequence is a list of steps `(connection, word, word, ...)`. A few words are computed when they are sent, so that
+both servers get the same one and a sequence can be replayed later:
 
   {s+100}   the Unix time in seconds, plus 100          {ms-5}   the same in milliseconds
 
-and the pseudo-command `!sleep MS` lets time pass (and then touches all keys, so that what has expired is gone on both sides).
+and the pseudo-command `!sleep MS` lets time pass (and then touches all keys, so that what has expired is gone on both
+sides).
 """
 
 from __future__ import annotations
@@ -92,15 +93,92 @@ EDGE_INTEGERS: Final = [
     b"1e2",
 ]
 DOUBLES: Final = [
-    b"0", b"1", b"2", b"3", b"1.5", b"-1.5", b"-0", b"0.1", b"3.14159", b"1e3", b"-7", b"10", b"100", b"2", b"1", b"1e-5", b"17", b"123456789",
-]  # fmt: skip
+    b"0",
+    b"1",
+    b"2",
+    b"3",
+    b"1.5",
+    b"-1.5",
+    b"-0",
+    b"0.1",
+    b"3.14159",
+    b"1e3",
+    b"-7",
+    b"10",
+    b"100",
+    b"2",
+    b"1",
+    b"1e-5",
+    b"17",
+    b"123456789",
+]
 EDGE_DOUBLES: Final = [
-    b"inf", b"-inf", b"+inf", b"nan", b"-nan", b"Infinity", b"1e308", b"-1e308", b"1e309", b"1e-320", b"5e-324", b"9007199254740993", b"0x1p3",
-    b"abc", b"", b" 1", b"1 ", b"1.0e", b"9223372036854775807", b"0.30000000000000004", b"1e22", b"123456789012345680000", b".5", b"5.", b"1,5",
-]  # fmt: skip
-SCORE_BOUNDS: Final = [b"-inf", b"+inf", b"inf", b"0", b"1", b"(1", b"2", b"(2", b"3", b"10", b"-5", b"(-inf", b"(+inf", b"1.5", b"(nan", b"nan", b"(", b"abc", b"((1"]  # fmt: skip
+    b"inf",
+    b"-inf",
+    b"+inf",
+    b"nan",
+    b"-nan",
+    b"Infinity",
+    b"1e308",
+    b"-1e308",
+    b"1e309",
+    b"1e-320",
+    b"5e-324",
+    b"9007199254740993",
+    b"0x1p3",
+    b"abc",
+    b"",
+    b" 1",
+    b"1 ",
+    b"1.0e",
+    b"9223372036854775807",
+    b"0.30000000000000004",
+    b"1e22",
+    b"123456789012345680000",
+    b".5",
+    b"5.",
+    b"1,5",
+]
+SCORE_BOUNDS: Final = [
+    b"-inf",
+    b"+inf",
+    b"inf",
+    b"0",
+    b"1",
+    b"(1",
+    b"2",
+    b"(2",
+    b"3",
+    b"10",
+    b"-5",
+    b"(-inf",
+    b"(+inf",
+    b"1.5",
+    b"(nan",
+    b"nan",
+    b"(",
+    b"abc",
+    b"((1",
+]
 LEX_BOUNDS: Final = [b"-", b"+", b"[a", b"(a", b"[b", b"(c", b"[", b"(", b"[e", b"[1", b"a", b"", b"[\xff", b"++"]
-PATTERNS: Final = [b"*", b"?0", b"[shz]*", b"[^s]*", b"h[0-1]", b"a*", b"[a-", b"\\*", b"", b"*\r\n*", b"[b-a]", b"?", b"**", b"z\\0", b"[\\]]", b"s[2-0]"]  # fmt: skip
+PATTERNS: Final = [
+    b"*",
+    b"?0",
+    b"[shz]*",
+    b"[^s]*",
+    b"h[0-1]",
+    b"a*",
+    b"[a-",
+    b"\\*",
+    b"",
+    b"*\r\n*",
+    b"[b-a]",
+    b"?",
+    b"**",
+    b"z\\0",
+    b"[\\]]",
+    b"s[2-0]",
+]
 SORT_PATTERNS: Final = [b"w_*", b"nosort", b"#", b"h*->a", b"h0->*", b"s*", b"*", b"", b"h*->", b"*->*"]
 CHANNELS: Final = [b"ch0", b"ch1", b"ch2", b"", b"odd\r\nchannel"]
 TYPES: Final = [b"string", b"list", b"set", b"zset", b"hash", b"stream", b"STRING", b"nothing"]
@@ -363,9 +441,23 @@ class Generator:
     @staticmethod
     def _is_option(word: bytes) -> bool:
         return word.upper() in (
-            b"WEIGHTS", b"AGGREGATE", b"WITHSCORES", b"LIMIT", b"LEFT", b"RIGHT", b"MIN", b"MAX", b"COUNT", b"NX", b"XX", b"EX", b"PX", b"EXAT",
-            b"PXAT", b"KEEPTTL",
-        )  # fmt: skip
+            b"WEIGHTS",
+            b"AGGREGATE",
+            b"WITHSCORES",
+            b"LIMIT",
+            b"LEFT",
+            b"RIGHT",
+            b"MIN",
+            b"MAX",
+            b"COUNT",
+            b"NX",
+            b"XX",
+            b"EX",
+            b"PX",
+            b"EXAT",
+            b"PXAT",
+            b"KEEPTTL",
+        )
 
     # Words
 
@@ -396,7 +488,9 @@ class Generator:
         return self.rng.choice(EDGE_INTEGERS if self.rng.random() < edge else SMALL_INTEGERS)
 
     def _time(self, name: str) -> bytes:
-        """A TTL or a point in time that is either long past or far away: nothing expires while a reply is on its way."""
+        """A TTL or a point in time that is either long past or far away: nothing expires while a reply is on its
+        way.
+        """
         rng = self.rng
         if rng.random() < 0.2:
             return self._integer(0.6) if rng.random() < 0.5 else rng.choice([b"0", b"-1", b"1", b"-100"])

@@ -1,7 +1,8 @@
 """What a command accepts, as a tree, and where that knowledge comes from.
 
-The differential runner generates commands from declarations. It prefers those of the reference server (COMMAND DOCS), because a
-mistake in our own declarations must not hide itself. kvcore's own `spec/*.toml`, where present, says which names are covered.
+The differential runner generates commands from declarations. It prefers those of the reference server (COMMAND DOCS),
+because a mistake in our own declarations must not hide itself. kvcore's own `spec/*.toml`, where present, says which
+names are covered.
 """
 
 from __future__ import annotations

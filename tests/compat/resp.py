@@ -1,8 +1,9 @@
 """A small, strict RESP2/RESP3 client for tests.
 
-It is deliberately not a convenient client. It keeps the raw bytes of every reply, refuses anything that is not canonical RESP
-(a length with a leading zero, a lone line feed, a double that does not parse), hands out-of-band pushes over separately, and
-never waits without a deadline. A test that compares two servers needs exactly these four properties.
+It is deliberately not a convenient client. It keeps the raw bytes of every reply, refuses anything that is not
+canonical RESP (a length with a leading zero, a lone line feed, a double that does not parse), hands out-of-band
+pushes over separately, and never waits without a deadline. A test that compares two servers needs exactly these four
+properties.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class ReplyTimeout(Exception):
 class Reply:
     """One decoded reply.
 
-    ``kind`` is the RESP type byte. ``value`` is bytes for lines and blobs, int for ``:``, a tuple of replies for aggregates
-    (a map is flattened: key, value, key, value), and None for the three nulls (``$-1``, ``*-1``, ``_``).
+    ``kind`` is the RESP type byte. ``value`` is bytes for lines and blobs, int for ``:``, a tuple of replies for
+    aggregates (a map is flattened: key, value, key, value), and None for the three nulls (``$-1``, ``*-1``, ``_``).
     """
 
     kind: bytes
@@ -64,7 +65,9 @@ class Reply:
         return b"%d" % self.value if isinstance(self.value, int) else b""
 
     def plain(self) -> object:
-        """Nested Python values, good for assertions: bytes, int, float, bool, None, list, dict for maps, set-likes as lists."""
+        """Nested Python values, good for assertions: bytes, int, float, bool, None, list, dict for maps, set-likes
+        as lists.
+        """
         if self.kind == b",":
             return float(self.data)
         if self.kind == b"#":

@@ -1,7 +1,7 @@
 """Where two correct servers may answer differently, and how their answers are compared there.
 
-Everything that is not in the table is compared byte for byte. An error reply is always compared byte for byte. Each rule says
-why it is needed; a rule without a reason would only hide bugs.
+Everything that is not in the table is compared byte for byte. An error reply is always compared byte for byte. Each
+rule says why it is needed; a rule without a reason would only hide bugs.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def pairs(a: Reply, b: Reply, _: Context) -> bool:
 
 
 def _small(context: Context) -> bool:
-    """Whether the key is in an encoding whose order is defined. Unknown inside EXEC, where later commands may have changed it."""
+    """Whether the key is in an encoding whose order is defined. Unknown inside EXEC, where later commands may have
+    changed it.
+    """
     return (
         not context.in_exec and len(context.words) > 1 and context.encoding(context.words[1]) in ("listpack", "intset")
     )
@@ -211,7 +213,23 @@ RULES: Final[dict[str, Rule]] = {
     "latency|reset": Rule(kind, OWN_STATE),
 }
 CONTAINERS: Final = frozenset(
-    "acl client cluster command commandlog config debug function latency memory module object pubsub script slowlog".split()
+    [
+        "acl",
+        "client",
+        "cluster",
+        "command",
+        "commandlog",
+        "config",
+        "debug",
+        "function",
+        "latency",
+        "memory",
+        "module",
+        "object",
+        "pubsub",
+        "script",
+        "slowlog",
+    ]
 )
 
 
