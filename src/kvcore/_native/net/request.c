@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/num.h"
+#include "base/words.h"
 
 #define LINE_MAX_BYTES (64 * 1024) /* heads and inline requests */
 #define PREAUTH_WORDS 10
@@ -121,56 +122,6 @@ static kv_request_status multibulk_words(kv_request *request, kv_slice in, const
 
 /* ---- inline ---- */
 
-static int hex_digit(uint8_t byte) {
-    if (byte >= '0' && byte <= '9') return byte - '0';
-    if (byte >= 'a' && byte <= 'f') return byte - 'a' + 10;
-    if (byte >= 'A' && byte <= 'F') return byte - 'A' + 10;
-    return -1;
-}
-
-static bool is_space(uint8_t byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r'); }
-
-/* One escape inside double quotes; returns the bytes it took. */
-static size_t unescape(kv_slice line, size_t i, uint8_t *out) {
-    uint8_t next = line.ptr[i + 1];
-    if (next == 'x' && i + 3 < line.len && hex_digit(line.ptr[i + 2]) >= 0 && hex_digit(line.ptr[i + 3]) >= 0) {
-        *out = (uint8_t)(hex_digit(line.ptr[i + 2]) * 16 + hex_digit(line.ptr[i + 3]));
-        return 4;
-    }
-    static const char from[] = "nrtba", to[] = "\n\r\t\b\a";
-    const char *at = next == 0 ? NULL : strchr(from, next);
-    *out = at == NULL ? next : (uint8_t)to[at - from];
-    return 2;
-}
-
-/* One word from i on, appended to inline_text; false: unbalanced quotes. */
-static bool inline_word(kv_request *request, kv_slice line, size_t *i) {
-    uint8_t quote = 0;
-    for (; *i < line.len; ) {
-        uint8_t byte = line.ptr[*i];
-        if (quote == '"' && byte == '\\' && *i + 1 < line.len) {
-            uint8_t out;
-            *i += unescape(line, *i, &out);
-            kv_buf_add_byte(&request->inline_text, out);
-        } else if (quote == '\'' && byte == '\\' && *i + 1 < line.len && line.ptr[*i + 1] == '\'') {
-            kv_buf_add_byte(&request->inline_text, '\'');
-            *i += 2;
-        } else if (quote != 0 && byte == quote) {
-            (*i)++;
-            return *i == line.len || is_space(line.ptr[*i]); /* a closing quote ends the word */
-        } else if (quote == 0 && (byte == '"' || byte == '\'')) {
-            quote = byte;
-            (*i)++;
-        } else if (quote == 0 && (is_space(byte) || byte == 0)) {
-            return true;
-        } else {
-            kv_buf_add_byte(&request->inline_text, byte);
-            (*i)++;
-        }
-    }
-    return quote == 0;
-}
-
 static kv_request_status inline_request(kv_request *request, kv_slice in) {
     const uint8_t *from = in.ptr + request->pos, *end = memchr(from, '\n', in.len - request->pos);
     if (end == NULL) return in.len - request->pos > LINE_MAX_BYTES ? fail(request, "too big inline request") : KV_REQUEST_MORE;
@@ -182,16 +133,14 @@ static kv_request_status inline_request(kv_request *request, kv_slice in) {
     request->argc = 0;
     request->is_inline = true;
     kv_buf_clear(&request->inline_text);
-    for (size_t i = 0; i < line.len; ) {
-        if (is_space(line.ptr[i])) {
-            i++;
-            continue;
-        }
-        size_t at = request->inline_text.len;
-        if (!inline_word(request, line, &i)) return fail(request, "unbalanced quotes in request");
+    size_t i = 0, at = 0;
+    kv_word_result found;
+    while ((found = kv_next_word(line, &i, &request->inline_text)) == KV_WORD_FOUND) {
         if (request->inline_text.failed || !add_word(request, at, request->inline_text.len - at)) return KV_REQUEST_NO_MEMORY;
+        at = request->inline_text.len;
     }
-    for (int i = 0; i < request->argc; i++) request->argv[i] = kv_slice_of(request->inline_text.ptr + request->spans[i].at, request->spans[i].len);
+    if (found == KV_WORD_UNBALANCED) return fail(request, "unbalanced quotes in request");
+    for (int k = 0; k < request->argc; k++) request->argv[k] = kv_slice_of(request->inline_text.ptr + request->spans[k].at, request->spans[k].len);
     request->words_left = 0;
     return KV_REQUEST_COMMAND;
 }
