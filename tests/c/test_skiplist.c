@@ -134,7 +134,11 @@ static void change(world *w, uint64_t id, unsigned growth, bool ascending) {
         if (kv_skiplist_update(&w->list, elem, score) != KV_OK) CHECK(w->faulty && elem->score == before);
         oracle_add(w, elem);
     } else if (below(w, 100) >= growth) {
-        CHECK(kv_skiplist_remove(&w->list, elem->score, kv_zelem_member(elem)) == elem);
+        CHECK(kv_skiplist_rank_of_elem(&w->list, elem, &rank) && rank == at);
+        if (below(w, 2) == 0)
+            CHECK(kv_skiplist_remove(&w->list, elem->score, kv_zelem_member(elem)) == elem);
+        else
+            CHECK(kv_skiplist_remove_elem(&w->list, elem) && !kv_skiplist_remove_elem(&w->list, elem));
         oracle_drop(w, at);
         w->by_id[id] = NULL;
         kv_zelem_free(w->arena, elem);

@@ -5,14 +5,15 @@
  *   head  -> N1 -----> N2 -----> .. -----> N3 -----> ..  -------------> end     level 0
  *         prev <-      prev <-                              <- tail
  *
- *   node, 512 bytes:  prev | first | count cap height | links[height] {next, span} | elem[cap]
+ *   node, 512 bytes:  prev | count cap height | links[height] {next, span, first} | elem[cap]
  *
- * Nodes are in order and so are the element pointers in a node; `first` repeats the score of elem[0], so that a walk along the links reads one
- * cache line a node and follows an element pointer on equal scores only. A node of height h has room for 61 - 2h elements: all nodes are of one size.
+ * Nodes are in order and so are the element pointers in a node. A link repeats the score that its target starts with, so that a walk along the links
+ * touches only nodes it passes, and an element only on equal scores. A node of height h has room for 62 - 3h elements: all nodes are of one size.
  * The span of a link counts the elements from the start of its node to the start of the next: ranks are sums of spans.
  *
  * A search walks about 3 nodes on each of log4(nodes) levels, then looks for its place among the elements of one node by trying seven places at a
  * time, all fetched together: three cache misses instead of six.
+ * An element of the list is found in its node by address, which touches no element at all.
  *
  * Changing. An insert into a full node hands elements to the next node if that has room, else splits; at either end of the list it starts a new
  * node instead, so ascending and descending inserts leave full nodes. A remove merges a node that is under a quarter full with a neighbour
@@ -29,7 +30,6 @@ enum { NODE_BYTES = 512, SMALL_CAP = 6, SPILL_ROOM = 6 };
 
 struct kv_znode {
     kv_znode *prev;
-    double first;
     uint16_t count, cap;
     uint8_t height;
     kv_zlink links[];
@@ -95,11 +95,11 @@ static bool elem_before(const probe *p, const kv_zelem *elem) {
     return order < 0 || (order == 0 && p->or_equal);
 }
 
-/* Is the first element of this node before the place? By key, a node that starts with the very element holds it. */
-static inline bool node_before(const probe *p, const kv_znode *node) {
-    if (p->kind != BY_MEMBER && node->first != p->score) return node->first < p->score;
-    if (p->kind != BY_KEY) return elem_before(p, elems_of(node)[0]);
-    return kv_slice_cmp(kv_zelem_member(elems_of(node)[0]), p->member) <= 0;
+/* Is the first element of the node that a link leads to before the place? By key, a node that starts with the very element holds it. */
+static inline bool target_before(const probe *p, const kv_zlink *link) {
+    if (p->kind != BY_MEMBER && link->first != p->score) return link->first < p->score;
+    if (p->kind != BY_KEY) return elem_before(p, elems_of(link->next)[0]);
+    return kv_slice_cmp(kv_zelem_member(elems_of(link->next)[0]), p->member) <= 0;
 }
 
 /* How many elements of the node are before the place. */
@@ -141,7 +141,7 @@ static kv_znode *search(const kv_skiplist *list, const probe *p, size_t *pos, pa
         for (;;) {
             const kv_zlink *link = const_links(list, node) + level;
             if (link->next == NULL || link->next == beyond) break;
-            if (!node_before(p, link->next)) {
+            if (!target_before(p, link)) {
                 beyond = link->next;
                 break;
             }
@@ -213,12 +213,12 @@ static void node_free(kv_skiplist *list, kv_znode *node) {
 static void link_node(kv_skiplist *list, kv_znode *node, size_t pos) {
     path way;
     size_t positions[KV_SKIPLIST_LEVELS];
-    for (; list->levels < node->height; list->levels++) list->head[list->levels] = (kv_zlink){NULL, list->count};
+    for (; list->levels < node->height; list->levels++) list->head[list->levels] = (kv_zlink){NULL, list->count, 0};
     path_to(list, pos, &way, positions);
     for (unsigned level = 0; level < node->height; level++) {
         kv_zlink *link = links_of(list, way.node[level]) + level;
-        node->links[level] = (kv_zlink){link->next, positions[level] + link->span - pos};
-        *link = (kv_zlink){node, pos - positions[level]};
+        node->links[level] = (kv_zlink){link->next, positions[level] + link->span - pos, link->first};
+        *link = (kv_zlink){node, pos - positions[level], node->count > 0 ? elems_of(node)[0]->score : 0};
     }
     node->prev = way.node[0];
     if (node->links[0].next != NULL)
@@ -233,8 +233,9 @@ static void unlink_node(kv_skiplist *list, kv_znode *node, size_t pos) {
     path_to(list, pos, &way, NULL);
     for (unsigned level = 0; level < node->height; level++) {
         kv_zlink *link = links_of(list, way.node[level]) + level;
-        link->next = node->links[level].next;
         link->span += node->links[level].span;
+        link->next = node->links[level].next;
+        link->first = node->links[level].first;
     }
     if (node->links[0].next != NULL)
         node->links[0].next->prev = node->prev;
@@ -249,19 +250,22 @@ static void adjust_spans(kv_skiplist *list, const path *way, kv_znode *node, siz
     for (unsigned level = 0; level < list->levels; level++) links_of(list, level < node->height ? node : way->node[level])[level].span += delta;
 }
 
+/* The node starts with another score than before: tells the links that lead to it. */
+static void first_changed(kv_skiplist *list, const path *way, kv_znode *node) {
+    for (unsigned level = 0; level < node->height; level++) links_of(list, way->node[level])[level].first = elems_of(node)[0]->score;
+}
+
 static void put(kv_znode *node, unsigned slot, kv_zelem *elem) {
     kv_zelem **elems = elems_of(node);
     memmove(elems + slot + 1, elems + slot, (node->count - slot) * sizeof *elems);
     elems[slot] = elem;
     node->count++;
-    node->first = elems[0]->score;
 }
 
 static void cut(kv_znode *node, unsigned slot, unsigned n) {
     kv_zelem **elems = elems_of(node);
     memmove(elems + slot, elems + slot + n, (node->count - slot - n) * sizeof *elems);
     node->count = (uint16_t)(node->count - n);
-    if (node->count > 0) node->first = elems[0]->score;
 }
 
 /* Doubles the room of a lone small node, which may move. */
@@ -280,6 +284,7 @@ static kv_znode *grow_alone(kv_skiplist *list, kv_znode *node) {
 /* Moves elements from the end of a full node to the next one, `next` being at position pos. */
 static void spill(kv_skiplist *list, kv_znode *node, kv_znode *next, size_t pos) {
     unsigned n = (unsigned)(next->cap - next->count + 1) / 2;
+    if (n > node->count / 2u) n = node->count / 2u;
     path way;
     path_to(list, pos, &way, NULL);
     kv_zelem **from = elems_of(node), **to = elems_of(next);
@@ -287,7 +292,7 @@ static void spill(kv_skiplist *list, kv_znode *node, kv_znode *next, size_t pos)
     memcpy(to, from + node->count - n, n * sizeof *to);
     node->count = (uint16_t)(node->count - n);
     next->count = (uint16_t)(next->count + n);
-    next->first = to[0]->score;
+    first_changed(list, &way, next);
     for (unsigned level = 0; level < next->height; level++) {
         links_of(list, way.node[level])[level].span -= n;
         next->links[level].span += n;
@@ -316,10 +321,9 @@ static bool make_room(kv_skiplist *list, kv_znode **node, unsigned *slot, size_t
             *slot = 0;
             return true;
         }
-        unsigned keep = full->count / 2u, moving = full->count - keep; /* at most 30: the tallest node holds 37 */
+        unsigned keep = full->count / 2u, moving = full->count - keep; /* at most 30: the tallest node holds 32 */
         memcpy(elems_of(next), elems_of(full) + keep, moving * sizeof(kv_zelem *));
         next->count = (uint16_t)moving;
-        next->first = elems_of(next)[0]->score;
         full->count = (uint16_t)keep;
         link_node(list, next, *pos + keep);
     }
@@ -348,6 +352,7 @@ static kv_status insert_with(kv_skiplist *list, kv_zelem *elem, size_t *rank, vo
         path_to(list, pos, &way, NULL);
     }
     put(node, slot, elem);
+    if (slot == 0) first_changed(list, &way, node); /* a new node, or the first of all: in both cases the path leads to it */
     adjust_spans(list, &way, node, 1);
     list->count++;
     if (rank != NULL) *rank = pos + slot;
@@ -380,9 +385,16 @@ static bool take_out(kv_skiplist *list, const path *way, kv_znode *node, size_t 
     adjust_spans(list, way, node, (size_t)0 - n);
     list->count -= n;
     cut(node, slot, n);
-    if (node->count > 0) return true;
-    unlink_node(list, node, pos);
-    return false;
+    if (node->count == 0) {
+        unlink_node(list, node, pos);
+        return false;
+    }
+    if (slot == 0) {
+        path before;
+        path_to(list, pos, &before, NULL);
+        first_changed(list, &before, node);
+    }
+    return true;
 }
 
 /* The node, slot and position of the element with this key; NULL: absent. */
@@ -396,15 +408,37 @@ static kv_znode *find(const kv_skiplist *list, double score, kv_slice member, un
     return elem->score == score && kv_slice_eq(kv_zelem_member(elem), member) ? node : NULL;
 }
 
+/* The same for an element of the list: its slot is found by address, which touches no other element. */
+static kv_znode *find_elem(const kv_skiplist *list, const kv_zelem *elem, unsigned *slot, size_t *pos, path *way) {
+    probe p = key_probe(elem->score, kv_zelem_member(elem));
+    kv_znode *node = search(list, &p, pos, way);
+    if (node == NULL) return NULL;
+    kv_zelem *const *elems = elems_of(node);
+    for (*slot = 0; *slot < node->count; ++*slot)
+        if (elems[*slot] == elem) return node;
+    return NULL;
+}
+
+static kv_zelem *remove_from(kv_skiplist *list, const path *way, kv_znode *node, size_t pos, unsigned slot) {
+    kv_zelem *elem = elems_of(node)[slot];
+    if (take_out(list, way, node, pos, slot, 1)) merge(list, node, pos);
+    return elem;
+}
+
 kv_zelem *kv_skiplist_remove(kv_skiplist *list, double score, kv_slice member) {
     path way;
     size_t pos;
     unsigned slot;
     kv_znode *node = find(list, score, member, &slot, &pos, &way);
-    if (node == NULL) return NULL;
-    kv_zelem *elem = elems_of(node)[slot];
-    if (take_out(list, &way, node, pos, slot, 1)) merge(list, node, pos);
-    return elem;
+    return node != NULL ? remove_from(list, &way, node, pos, slot) : NULL;
+}
+
+bool kv_skiplist_remove_elem(kv_skiplist *list, const kv_zelem *elem) {
+    path way;
+    size_t pos;
+    unsigned slot;
+    kv_znode *node = find_elem(list, elem, &slot, &pos, &way);
+    return node != NULL && remove_from(list, &way, node, pos, slot) != NULL;
 }
 
 /* Would the element of this slot still be in order with another score? */
@@ -424,27 +458,24 @@ static bool fits_in_place(const kv_znode *node, unsigned slot, double score) {
 
 kv_status kv_skiplist_update(kv_skiplist *list, kv_zelem *elem, double score) {
     path way;
-    size_t pos, target_pos;
+    size_t pos;
     unsigned slot;
-    kv_slice member = kv_zelem_member(elem);
-    kv_znode *node = find(list, elem->score, member, &slot, &pos, &way);
+    kv_znode *node = find_elem(list, elem, &slot, &pos, &way);
     if (node == NULL) return KV_ENOTFOUND;
     if (fits_in_place(node, slot, score)) {
         elem->score = score;
-        if (slot == 0) node->first = score;
+        if (slot == 0) {
+            path_to(list, pos, &way, NULL);
+            first_changed(list, &way, node);
+        }
         return KV_OK;
     }
-    /* The insert may need a node, which has to be there before the remove: when the element's new node is full. Removing fills no node up. */
-    probe p = key_probe(score, member);
-    kv_znode *target = search(list, &p, &target_pos, NULL);
-    if (target == NULL) target = list->head[0].next;
+    /* The insert may need a node, which has to be there before the remove: asking for one is cheaper than finding out. A node that is alone has room
+     * once the element is out of it. */
     void *spare = NULL;
-    if (target->count == target->cap && target != node) {
-        spare = kv_arena_alloc(list->arena, NODE_BYTES);
-        if (spare == NULL) return KV_ENOMEM;
-    }
+    if (list->tail != list->head[0].next && (spare = kv_arena_alloc(list->arena, NODE_BYTES)) == NULL) return KV_ENOMEM;
     bool used = false;
-    if (take_out(list, &way, node, pos, slot, 1)) merge(list, node, pos);
+    (void)remove_from(list, &way, node, pos, slot);
     elem->score = score;
     (void)insert_with(list, elem, NULL, spare, &used);
     if (spare != NULL && !used) kv_arena_free(list->arena, spare, NODE_BYTES);
@@ -454,8 +485,8 @@ kv_status kv_skiplist_update(kv_skiplist *list, kv_zelem *elem, double score) {
 bool kv_skiplist_replace(kv_skiplist *list, const kv_zelem *before, kv_zelem *after) {
     size_t pos;
     unsigned slot;
-    kv_znode *node = find(list, before->score, kv_zelem_member(before), &slot, &pos, NULL);
-    if (node == NULL || elems_of(node)[slot] != before) return false;
+    kv_znode *node = find_elem(list, before, &slot, &pos, NULL);
+    if (node == NULL) return false;
     elems_of(node)[slot] = after;
     return true;
 }
@@ -499,6 +530,14 @@ bool kv_skiplist_rank(const kv_skiplist *list, double score, kv_slice member, si
     size_t pos;
     unsigned slot;
     if (find(list, score, member, &slot, &pos, NULL) == NULL) return false;
+    *rank = pos + slot;
+    return true;
+}
+
+bool kv_skiplist_rank_of_elem(const kv_skiplist *list, const kv_zelem *elem, size_t *rank) {
+    size_t pos;
+    unsigned slot;
+    if (find_elem(list, elem, &slot, &pos, NULL) == NULL) return false;
     *rank = pos + slot;
     return true;
 }
@@ -609,7 +648,6 @@ kv_zelem *kv_zcursor_prev(kv_zcursor *cursor) {
 static bool node_check(const kv_skiplist *list, const kv_znode *node, const kv_zelem **last) {
     if (node->count == 0 || node->count > node->cap || node->height < 1 || node->height > list->levels) return false;
     if (node->cap != full_cap(node->height) && (node->cap > full_cap(node->height) || list->head[0].next != list->tail)) return false;
-    if (node->first != elems_of(node)[0]->score) return false;
     for (unsigned i = 0; i < node->count; i++) {
         const kv_zelem *elem = elems_of(node)[i];
         if (elem->score != elem->score) return false;
@@ -623,18 +661,21 @@ static bool node_check(const kv_skiplist *list, const kv_znode *node, const kv_z
 bool kv_skiplist_check(const kv_skiplist *list) {
     if (list->levels < 1 || list->levels > KV_SKIPLIST_LEVELS) return false;
     size_t positions[KV_SKIPLIST_LEVELS], pos = 0, bytes = 0; /* where each level's next link leads */
+    double firsts[KV_SKIPLIST_LEVELS];
     const kv_znode *expected[KV_SKIPLIST_LEVELS], *prev = NULL;
     for (unsigned level = 0; level < list->levels; level++) {
         if (level > 0 && list->head[level].next == NULL) return false;
         positions[level] = list->head[level].span;
         expected[level] = list->head[level].next;
+        firsts[level] = list->head[level].first;
     }
     const kv_zelem *last = NULL;
     for (const kv_znode *node = list->head[0].next; node != NULL; node = node->links[0].next) {
         if (node->prev != prev || !node_check(list, node, &last)) return false;
         for (unsigned level = 0; level < node->height; level++) {
-            if (expected[level] != node || positions[level] != pos) return false;
+            if (expected[level] != node || positions[level] != pos || firsts[level] != elems_of(node)[0]->score) return false;
             expected[level] = node->links[level].next;
+            firsts[level] = node->links[level].first;
             positions[level] += node->links[level].span;
         }
         pos += node->count;

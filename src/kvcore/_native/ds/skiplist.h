@@ -31,12 +31,13 @@ static inline kv_slice kv_zelem_member(const kv_zelem *elem) {
 kv_slice kv_zelem_key(const void *elem); /* the member, in the shape of kv_table_type.key */
 
 /* ---- the list ---- */
-#define KV_SKIPLIST_LEVELS 12 /* one in four nodes reaches the next level: enough for 4^12 nodes */
+#define KV_SKIPLIST_LEVELS 10 /* one in four nodes reaches the next level: enough for 4^10 nodes, 50 million elements */
 
 typedef struct kv_znode kv_znode;
 typedef struct kv_zlink {
     kv_znode *next; /* NULL: the end */
     size_t span;    /* elements from the start of this node to the start of the next (or to the end of the list) */
+    double first;   /* the score that `next` starts with */
 } kv_zlink;
 
 typedef struct kv_skiplist {
@@ -63,6 +64,8 @@ static inline size_t kv_skiplist_bytes(const kv_skiplist *list) { return list->b
 kv_status kv_skiplist_insert(kv_skiplist *list, kv_zelem *elem, size_t *rank);
 /* Takes out the element with this score and member and returns it; NULL: absent. Never fails. O(log n). */
 kv_zelem *kv_skiplist_remove(kv_skiplist *list, double score, kv_slice member);
+/* The same for an element that is at hand (a zset has it from its table): cheaper. False: not in the list. */
+bool kv_skiplist_remove_elem(kv_skiplist *list, const kv_zelem *elem);
 /* Gives an element of the list another score (not NaN). KV_ENOMEM: no change. O(log n). */
 kv_status kv_skiplist_update(kv_skiplist *list, kv_zelem *elem, double score);
 /* Puts a copy of an element (same score and member) in its place; both are readable. False: `before` was not there. O(log n). */
@@ -70,6 +73,7 @@ bool kv_skiplist_replace(kv_skiplist *list, const kv_zelem *before, kv_zelem *af
 
 /* ---- ranks; all O(log n) ---- */
 bool kv_skiplist_rank(const kv_skiplist *list, double score, kv_slice member, size_t *rank); /* false: absent */
+bool kv_skiplist_rank_of_elem(const kv_skiplist *list, const kv_zelem *elem, size_t *rank); /* the same, cheaper */
 /* How many elements have a lower score (or_equal: a lower or the same one). */
 size_t kv_skiplist_rank_of_score(const kv_skiplist *list, double score, bool or_equal);
 /* How many have a lower member; the list must hold one score only, otherwise the number is some rank <= count. */
