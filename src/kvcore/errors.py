@@ -1,16 +1,16 @@
-"""The exceptions: redis-py's names and hierarchy, so that code written for redis-py moves over with its `except` clauses.
+"""The exceptions: redis-py's names and hierarchy, so that code written for redis-py moves over with its `except`
+clauses.
 
-Two questions are answered here once. *Which class?* An error reply begins with a code (`WRONGTYPE ...`); `from_reply` turns
-it into the class that redis-py would raise, with the text that redis-py would show. *Whose class?* Ours, always; and when
-the program has imported redis-py or valkey-py, the instance is one of theirs too: `except redis.ResponseError` can only be
-written by a program that imported redis, so looking at `sys.modules` when the error is made never comes too late, costs no
-import, and does not depend on which library was imported first.
+Two questions are answered here once. *Which class?* An error reply begins with a code (`WRONGTYPE ...`); `from_reply`
+turns it into the class that redis-py would raise, with the text that redis-py would show. *Whose class?* Ours,
+always; and when the program has imported redis-py or valkey-py, the instance is one of theirs too: `except
+redis.ResponseError` can only be written by a program that imported redis, so looking at `sys.modules` when the error
+is made never comes too late, costs no import, and does not depend on which library was imported first.
 """
 
 from __future__ import annotations
 
 import sys
-from functools import cache
 from typing import Any, ClassVar
 
 __all__ = [
@@ -153,9 +153,18 @@ def _rebuild(cls: type[RedisError], args: tuple[Any, ...]) -> RedisError:
     return make(cls, *args)
 
 
-@cache
+_made: dict[tuple[type[RedisError], tuple[str, ...]], type[RedisError]] = {}
+
+
 def _assembled(cls: type[RedisError], clients: tuple[str, ...]) -> type[RedisError]:
-    """`cls` that is also an instance of the same-named class of each client library."""
+    """`cls` that is also a subclass of the same-named class of each client library. Made once, when needed."""
+    made = _made.get((cls, clients))
+    if made is None:
+        made = _made[cls, clients] = _assemble(cls, clients)
+    return made
+
+
+def _assemble(cls: type[RedisError], clients: tuple[str, ...]) -> type[RedisError]:
     name = cls.counterpart or cls.__name__
     theirs = []
     for client in clients:

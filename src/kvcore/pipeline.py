@@ -33,7 +33,7 @@ class Pipeline(PipelineCommands, Generic[Text]):
         self.watching = False
         self.explicit_transaction = False
         self.command_stack: list[tuple[Sequence[Any], Shape]] = []
-        self._store = store
+        self._store: Store[Text] = store
         self._session: Session | None = None
 
     def __enter__(self) -> Pipeline[Text]:
@@ -70,7 +70,9 @@ class Pipeline(PipelineCommands, Generic[Text]):
         """Run the commands that follow at once, until multi(); execute() fails when one of these keys changes."""
         if self.explicit_transaction:
             raise make(RedisError, "WATCH has to come before multi()")
-        keys = [key for name in names for key in ([name] if isinstance(name, (str, bytes)) else name)]
+        keys: list[Any] = []
+        for name in names:
+            keys += [name] if isinstance(name, (str, bytes)) else name
         self._now(("WATCH", *keys), None)
         return True
 

@@ -7,10 +7,11 @@ and threads never share one. What needs a session of its own (pipelines, subscri
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, NoReturn, TypeVar, overload
 
 from kvcore import _engine
 from kvcore._engine import Engine, Session
@@ -48,6 +49,10 @@ SESSION_COMMANDS = {
 }
 
 
+def _session_only(name: str) -> RedisError:
+    return make(ResponseError, f"{name} belongs to one session; use {SESSION_COMMANDS[name]}")
+
+
 class Store(Commands[Text], Generic[Text]):
     """A key-value store. Made by `kvcore.open()`; close it, or use it as a context manager."""
 
@@ -59,7 +64,7 @@ class Store(Commands[Text], Generic[Text]):
         self._idle: list[Session] = []
         self._clock = Clock(engine)
         engine.retain()
-        self._finish = weakref.finalize(self, _engine.give_up, engine, self._idle)
+        self._finish: Any = weakref.finalize(self, _engine.give_up, engine, self._idle)
 
     # --- life ---
 
@@ -117,12 +122,23 @@ class Store(Commands[Text], Generic[Text]):
         if not words:
             raise make(ResponseError, "execute() needs a command")
         name = words[0].decode(errors="replace") if isinstance(words[0], bytes) else str(words[0])
-        instead = SESSION_COMMANDS.get(name.upper())
-        if instead is not None:
-            raise make(ResponseError, f"{name.upper()} belongs to one session; use {instead}")
+        if name.upper() in SESSION_COMMANDS:
+            raise _session_only(name.upper())
         return self._run(words)
 
     execute_command = execute
+
+    def select(self, index: int) -> NoReturn:
+        """A store's database does not change: open(db=N) or database(N) gives another view."""
+        raise _session_only("SELECT")
+
+    def reset(self) -> NoReturn:
+        """Belongs to a session, which a store does not keep."""
+        raise _session_only("RESET")
+
+    def quit(self) -> NoReturn:
+        """Belongs to a session; close() ends the store."""
+        raise _session_only("QUIT")
 
     def _new_session(self) -> Session:
         if self.closed:
@@ -152,10 +168,6 @@ class Store(Commands[Text], Generic[Text]):
 
     @overload
     def transaction(
-        self, func: Callable[[Pipeline[Text]], object], *watches: Any, shard_hint: str | None = None
-    ) -> list[Any]: ...
-    @overload
-    def transaction(
         self,
         func: Callable[[Pipeline[Text]], Result],
         *watches: Any,
@@ -169,9 +181,9 @@ class Store(Commands[Text], Generic[Text]):
         func: Callable[[Pipeline[Text]], object],
         *watches: Any,
         shard_hint: str | None = None,
-        value_from_callable: bool = False,
+        value_from_callable: Literal[False] = False,
         watch_delay: float | None = None,
-    ) -> Any: ...
+    ) -> list[Any]: ...
     def transaction(
         self,
         func: Callable[[Pipeline[Text]], Any],
@@ -182,8 +194,6 @@ class Store(Commands[Text], Generic[Text]):
     ) -> Any:
         """Call `func` with a pipeline that watches `watches`, then run what it collected; again when a watched key
         changed."""
-        import time
-
         with self.pipeline() as pipe:
             while True:
                 try:

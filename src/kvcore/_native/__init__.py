@@ -15,8 +15,11 @@ lib: Any = _kvcore.lib
 ffi: Any = _kvcore.ffi
 
 
-def _load_fast() -> ModuleType:
-    """The second module of the same file; importlib finds modules by file name, so this one is loaded by hand."""
+def _load_fast() -> ModuleType | None:
+    """The second module of the same file; importlib finds modules by file name, so this one is loaded by hand. Only
+    CPython has it: elsewhere everything goes through the wide door."""
+    if sys.implementation.name != "cpython":
+        return None
     name = "kvcore._native._fast"
     loader = ExtensionFileLoader(name, _kvcore.__file__)
     spec = spec_from_loader(name, loader, origin=_kvcore.__file__)

@@ -2,4 +2,3 @@ from typing import Any
 
 lib: Any
 ffi: Any
-__file__: str

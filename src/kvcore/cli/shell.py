@@ -1,4 +1,4 @@
-"""`kvcore shell [URL]`: type commands, read replies. Without a URL the store is a private one that ends with the shell."""
+"""`kvcore shell [URL]`: type commands, read replies. Without a URL the store is private and ends with the shell."""
 
 from __future__ import annotations
 
