@@ -162,7 +162,7 @@ kv_status kv_zset_big_add(kv_zset_big *z, kv_slice member, double score, unsigne
 bool kv_zset_big_remove(kv_zset_big *z, kv_slice member) {
     kv_zelem *elem = kv_table_remove(&z->table, hash_of(z, member), member);
     if (elem == NULL) return false;
-    kv_skiplist_remove(&z->list, elem->score, kv_zelem_member(elem));
+    (void)kv_skiplist_remove_elem(&z->list, elem);
     kv_zelem_free(z->arena, elem);
     return true;
 }
@@ -181,7 +181,7 @@ bool kv_zset_big_rank(const kv_zset_big *z, kv_slice member, size_t *rank, doubl
     const kv_zelem *elem = find(z, member);
     if (elem == NULL) return false;
     if (score != NULL) *score = elem->score;
-    return kv_skiplist_rank(&z->list, elem->score, member, rank);
+    return kv_skiplist_rank_of_elem(&z->list, elem, rank);
 }
 
 /* ---- scanning ---- */
