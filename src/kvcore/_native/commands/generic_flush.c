@@ -1,0 +1,73 @@
+/* Whole databases: FLUSHDB, FLUSHALL, SWAPDB. Every shard is locked. */
+#include "commands/keys_common.h"
+#include "engine/engine.h"
+#include "engine/errors.h"
+#include "engine/tracking.h"
+#include "engine/transaction.h"
+#include "engine/unit.h"
+
+/* Detaching is O(shards); the memory goes back in the background, or here with SYNC. */
+static void flush(kv_ctx *c, int db) {
+    bool sync = c->argc == 2 && kv_ctx_is(c, 1, "sync");
+    if (c->argc > 2 || (c->argc == 2 && !sync && !kv_ctx_is(c, 1, "async"))) {
+        kv_ctx_syntax_error(c);
+        return;
+    }
+    kv_store *store = &c->engine->store;
+    unsigned first = db < 0 ? 0 : (unsigned)db, end = db < 0 ? store->db_count : first + 1;
+    kv_begin_write(c);
+    kv_watch_flushed(c, db);
+    kv_tracking_flushed(c);
+    for (unsigned i = first; i < end; i++) {
+        c->unit->dirty += kv_store_count(store, i);
+        for (unsigned j = 0; j < store->shard_count; j++) kv_shard_flush(&store->shards[j], i);
+    }
+    for (unsigned j = 0; sync && j < store->shard_count; j++) {
+        while (!kv_shard_free_some(&store->shards[j], SIZE_MAX)) continue;
+        kv_shard_trim(&store->shards[j]);
+    }
+    if (!sync) kv_engine_need_cron(c->engine);
+    c->unit->dirty++; /* a flush is logged even when there was nothing */
+    kv_reply_ok(c->reply);
+}
+
+void kv_cmd_flushdb(kv_ctx *c) { flush(c, c->db); }
+void kv_cmd_flushall(kv_ctx *c) { flush(c, -1); }
+
+/* Blocked clients of both databases may find their keys now. */
+typedef struct swap_ready {
+    kv_ctx *c;
+    kv_shard *shard;
+    int db;
+} swap_ready;
+
+static bool make_ready(void *arg, kv_value *v) {
+    swap_ready *state = arg;
+    kv_slice name = kv_entry_key(v);
+    if (v->type != KV_STRING && v->type != KV_HASH)
+        kv_unit_ready(state->c, state->shard, state->db, kv_store_hash(&state->c->engine->store, name), name);
+    return true;
+}
+
+void kv_cmd_swapdb(kv_ctx *c) {
+    int64_t a, b;
+    if (!kv_ctx_i64_or(c, 1, &a, KV_ERR_DB_FIRST) || !kv_ctx_i64_or(c, 2, &b, KV_ERR_DB_SECOND)) return;
+    kv_store *store = &c->engine->store;
+    if (a < 0 || b < 0 || a >= store->db_count || b >= store->db_count) {
+        kv_reply_error(c->reply, KV_ERR_DB_RANGE);
+        return;
+    }
+    if (a != b) {
+        kv_begin_write(c);
+        kv_watch_swapped(c, (int)a, (int)b);
+        kv_store_swap_db(store, (unsigned)a, (unsigned)b);
+        for (unsigned i = 0; i < store->shard_count; i++) {
+            kv_shard *shard = &store->shards[i];
+            if (shard->waiters == NULL) continue; /* nobody waits here */
+            kv_keydb_each(kv_shard_db(shard, (unsigned)a), make_ready, &(swap_ready){c, shard, (int)a});
+            kv_keydb_each(kv_shard_db(shard, (unsigned)b), make_ready, &(swap_ready){c, shard, (int)b});
+        }
+        c->unit->dirty++;
+    }
+    kv_reply_ok(c->reply);
+}
