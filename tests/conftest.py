@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -39,11 +40,40 @@ def redis_server() -> Iterator[servers.Server]:
     server.stop()
 
 
+# With KVCORE_TEST_AGAINST=valkey the tests of the server run against a real Valkey: so they are checked themselves.
+AGAINST = os.environ.get("KVCORE_TEST_AGAINST", "kvcore")
+
+
+def start_tested_server(*options: str) -> servers.Server:
+    """The server under test with the given options, or a skip where it cannot be run."""
+    if AGAINST != "kvcore":
+        return servers.start_peer(f"{AGAINST}-server", *options)
+    if servers.kvcore_command() is None:
+        pytest.skip("python -m kvcore serve does not run here: build the engine first")
+    return servers.start_kvcore(*options)
+
+
 @pytest.fixture(scope="session")
 def served_kvcore() -> Iterator[servers.Server]:
     """kvcore's own server as a process, shared by the whole test run."""
-    if servers.kvcore_command() is None:
-        pytest.skip("python -m kvcore serve does not run here: build the engine first")
-    server = servers.start_kvcore()
+    server = start_tested_server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def guarded_kvcore() -> Iterator[servers.Server]:
+    """kvcore's own server with the password `secret`."""
+    server = start_tested_server("--requirepass", "secret")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def guarded_valkey() -> Iterator[servers.Server]:
+    """A real Valkey with the password `secret`."""
+    if servers.find_peer("valkey-server") is None:
+        pytest.skip(servers.NO_PEER.format(program="valkey-server"))
+    server = servers.start_peer("valkey-server", "--requirepass", "secret")
     yield server
     server.stop()
