@@ -67,10 +67,11 @@ static bool is_plain(kv_slice word) {
 }
 
 void kv_quote_word(kv_buf *out, kv_slice word) {
-    if (is_plain(word)) {
-        kv_buf_add_slice(out, word);
-        return;
-    }
+    if (is_plain(word)) kv_buf_add_slice(out, word);
+    else kv_quote(out, word);
+}
+
+void kv_quote(kv_buf *out, kv_slice word) {
     kv_buf_add_byte(out, '"');
     for (size_t i = 0; i < word.len; i++) {
         uint8_t byte = word.ptr[i];

@@ -12,5 +12,7 @@ kv_word_result kv_next_word(kv_slice line, size_t *pos, kv_buf *out);
 
 /* Appends `word` so that kv_next_word reads it back: as it is, or in double quotes when it has to be. */
 void kv_quote_word(kv_buf *out, kv_slice word);
+/* Always in double quotes: MONITOR lines. */
+void kv_quote(kv_buf *out, kv_slice word);
 
 #endif

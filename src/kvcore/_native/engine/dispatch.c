@@ -12,7 +12,7 @@
 #include "engine/histogram.h"
 #include "engine/monitor.h"
 #include "engine/pubsub.h"
-#include "engine/tracking.h"
+#include "engine/tracking_private.h"
 #include "engine/transaction.h"
 #include "engine/unit.h"
 
@@ -113,6 +113,7 @@ void kv_call(kv_ctx *c) {
         count_error(c);
     }
     if (c->session->tracker != NULL && (c->command->flags & KV_CMD_READONLY) != 0) kv_tracking_read(c);
+    if (c->session->tracker != NULL && !c->in_exec && c->command->group != KV_GROUP_CONNECTION) kv_tracking_command_done(c->session);
     if (c->in_exec || c->rerun) log_call(c, ns, c->reply->out->len - before);
 }
 

@@ -57,7 +57,7 @@ typedef struct kv_session {
     bool in_process;           /* no socket: embedded calls; not limited by protected mode, not listed as a normal client */
     bool closing;              /* close after the replies written so far are sent */
     bool close_now;            /* close without sending */
-    bool monitor;
+    _Atomic bool monitor;
     bool no_evict, no_touch;
     bool readonly;             /* READONLY/READWRITE are cluster's; kept for RESET */
     kv_reply_mode reply_mode;
@@ -72,7 +72,7 @@ typedef struct kv_session {
     char address[128], local_address[128]; /* "ip:port" or "path:0" */
     int64_t created_ms;
     struct kv_session *next, *previous; /* registry list */
-    kv_session_kind kind;
+    _Atomic(kv_session_kind) kind;
     /* any thread */
     _Atomic int64_t last_command_ms;
     _Atomic(const kv_command *) last_command;
