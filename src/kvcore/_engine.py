@@ -192,7 +192,7 @@ class Engine:
             for option, value in settings.items():
                 self.configure(option, str(value))
             error = self._ffi.new("char[]", 512)
-            if self._lib.kvcore_serve(self.native, error, len(error)) != 0:
+            if self._lib.kvcore_serve(self.native, unix is None, error, len(error)) != 0:
                 raise OSError(self._ffi.string(error).decode(errors="replace"))
             self.password = password
             self.address = unix if unix is not None else (host, int(self._lib.kvcore_port(self.native)))
@@ -228,7 +228,7 @@ class Session:
         self._errors = errors
         self._ffi, self._lib = engine._ffi, engine._lib
         self._length = self._ffi.new("size_t *")
-        self._mail: list[Any] = []
+        self._mail: list[list[Any]] = []  # messages taken from the engine, not yet asked for
 
     def close(self) -> None:
         if not self.engine.forked:
@@ -265,21 +265,27 @@ class Session:
                 reply = item
         return reply, messages
 
+    def waiting(self) -> list[list[Any]]:
+        """The messages that have come."""
+        self._usable()
+        raw = self._lib.kvcore_mail(self.client, self._length)
+        came, self._mail = self._mail, []
+        if self._length[0]:
+            came += [list(item) for item in self._decode(raw)]
+        return came
+
     def receive(self, timeout: float | None) -> list[Any] | None:
         """The next message, or None when none came in time (None: wait for ever)."""
-        lib = self._lib
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._mail:
-            self._usable()
-            raw = lib.kvcore_mail(self.client, self._length)
-            if self._length[0]:
-                self._mail = [list(item) for item in self._decode(raw)]
+            self._mail = self.waiting()
+            if self._mail:
                 break
             left_ms = SLICE_MS if deadline is None else min(SLICE_MS, int((deadline - time.monotonic()) * 1000) + 1)
-            if deadline is not None and time.monotonic() >= deadline:
+            if left_ms <= 0:
                 return None
-            lib.kvcore_wait_mail(self.client, left_ms)
-        return list(self._mail.pop(0))
+            self._lib.kvcore_wait_mail(self.client, left_ms)
+        return self._mail.pop(0)
 
     def _usable(self) -> None:
         if self.stop or self.engine.forked or self.client is None:

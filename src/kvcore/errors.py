@@ -169,7 +169,7 @@ def _assemble(cls: type[RedisError], clients: tuple[str, ...]) -> type[RedisErro
     theirs = []
     for client in clients:
         module = sys.modules.get(f"{client}.exceptions")
-        candidate = getattr(module, name, None)
+        candidate = getattr(module, name, None) or getattr(module, name.replace("Redis", "Valkey"), None)
         if isinstance(candidate, type) and candidate not in theirs:
             theirs.append(candidate)
     if not theirs:

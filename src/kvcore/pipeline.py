@@ -35,6 +35,7 @@ class Pipeline(PipelineCommands, Generic[Text]):
         self.command_stack: list[tuple[Sequence[Any], Shape]] = []
         self._store: Store[Text] = store
         self._session: Session | None = None
+        self._unfinished = False  # the session is inside MULTI
 
     def __enter__(self) -> Pipeline[Text]:
         return self
@@ -131,6 +132,7 @@ class Pipeline(PipelineCommands, Generic[Text]):
 
     def _in_transaction(self, session: Session, commands: Sequence[tuple[Sequence[Any], Shape]]) -> list[Any]:
         session.execute(("MULTI",))
+        self._unfinished = True
         refused: ResponseError | None = None
         for number, (words, _) in enumerate(commands, 1):
             reply = session.attempt(words)
@@ -139,10 +141,11 @@ class Pipeline(PipelineCommands, Generic[Text]):
         try:
             replies = session.execute(("EXEC",))
         except ExecAbortError:
+            self._unfinished = self.watching = False
             if refused is not None:
                 raise refused from None
             raise
-        self.watching = False
+        self._unfinished = self.watching = False
         if replies is None:
             raise make(WatchError, "Watched variable changed.")
         return list(replies)
@@ -152,9 +155,10 @@ class Pipeline(PipelineCommands, Generic[Text]):
         self.command_stack = []
         self.explicit_transaction = False
         session, self._session = self._session, None
-        watching, self.watching = self.watching, False
+        used = self.watching or self._unfinished
+        self.watching = self._unfinished = False
         if session is not None:
-            self._store._return_session(session, used=watching)
+            self._store._return_session(session, used)
 
     close = reset
     discard = reset

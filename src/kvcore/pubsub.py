@@ -117,6 +117,7 @@ class PubSub:
         """Run a command; messages that come with it wait in line, a reply proper is returned."""
         if self._session is None:
             self._session = self._store._new_session()
+        self._pending += self._session.waiting()  # they came before the answer to this command
         reply, messages = self._session.converse(words)
         self._pending += messages
         return reply

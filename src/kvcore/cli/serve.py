@@ -109,7 +109,7 @@ def serve(engine: Engine) -> int:
         lib.kvcore_log(engine.native, line.encode(errors="replace"))
 
     error = ffi.new("char[]", 512)
-    if lib.kvcore_serve(engine.native, error, len(error)) != 0:
+    if lib.kvcore_serve(engine.native, False, error, len(error)) != 0:
         reason = ffi.string(error).decode(errors="replace")
         say(f"Cannot serve: {reason}")
         print(f"kvcore serve: {reason}", file=sys.stderr)

@@ -235,13 +235,14 @@ int kvcore_mail_fd(kvcore_client *client) {
 
 /* ---- serving ---- */
 
-int kvcore_serve(kvcore_store *store, char *error, size_t error_cap) {
+int kvcore_serve(kvcore_store *store, int any_port, char *error, size_t error_cap) {
     if (store->server != NULL) {
         say(error, error_cap, KV_LIT("this store is being served already"));
         return -1;
     }
     kv_buf reason;
     kv_buf_init(&reason, &store->engine->mem);
+    store->engine->any_port = any_port != 0;
     kv_status status = kv_server_start(store->engine, &reason, &store->server);
     if (status != KV_OK) say(error, error_cap, reason.len > 0 ? kv_buf_slice(&reason) : kv_slice_cstr(kv_status_name(status)));
     kv_buf_deinit(&reason);

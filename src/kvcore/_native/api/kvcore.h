@@ -40,8 +40,9 @@ int kvcore_wait_mail(kvcore_client *client, uint32_t timeout_ms);
 /* A descriptor that polls readable while there is mail; made on first use, closed with the client. -1: errno. */
 int kvcore_mail_fd(kvcore_client *client);
 
-/* Serves RESP on what the settings say (port 0: any free port). 0, or -1 with `error`. One server a store. */
-int kvcore_serve(kvcore_store *store, char *error, size_t error_cap);
+/* Serves RESP on what the settings say. 0, or -1 with `error`. One server a store. `any_port` 1: a port of 0 means any free one; 0: none, as in a
+ * configuration file. */
+int kvcore_serve(kvcore_store *store, int any_port, char *error, size_t error_cap);
 void kvcore_stop_serving(kvcore_store *store);
 int kvcore_port(const kvcore_store *store);               /* 0: no TCP */
 const char *kvcore_unix_path(const kvcore_store *store);  /* NULL: none */

@@ -94,7 +94,8 @@ def _run(command: Sequence[str]) -> str:
     """Runs a compiler; returns its warnings. Raises with what it said when it failed."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode != 0:
-        raise CompileError(f"$ {shlex.join(command)}\n{done.stdout}")
+        shown = shlex.join(command)
+        raise CompileError(f"$ {shown if len(shown) < 1500 else shown[:1500] + ' ...'}\n{done.stdout}")
     return done.stdout
 
 
