@@ -1,4 +1,4 @@
-/* OBJECT: how a value is kept. Looking does not count as an access. */
+/* OBJECT: how a value is kept (its HELP is in help.c). Looking does not count as an access. */
 #include "commands/keys_common.h"
 #include "engine/engine.h"
 #include "engine/errors.h"
@@ -40,23 +40,4 @@ void kv_cmd_object_freq(kv_ctx *c) {
         kv_reply_error(c->reply, KV_ERR_OBJECT_LFU);
     else
         kv_reply_int(c->reply, kv_access_frequency(v, access_of(c), kv_ctx_now_ms(c)));
-}
-
-void kv_cmd_object_help(kv_ctx *c) {
-    static const char *const lines[] = {
-        "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "ENCODING <key>",
-        "    The internal form in which the value of <key> is kept.",
-        "FREQ <key>",
-        "    The logarithmic access counter of <key>; needs an LFU maxmemory-policy.",
-        "IDLETIME <key>",
-        "    Seconds since <key> was last used; needs a policy that is not LFU.",
-        "REFCOUNT <key>",
-        "    How many references to the value of <key> there are.",
-        "HELP",
-        "    This text.",
-    };
-    size_t count = sizeof lines / sizeof *lines;
-    kv_reply_array(c->reply, count);
-    for (size_t i = 0; i < count; i++) kv_reply_status(c->reply, lines[i]);
 }

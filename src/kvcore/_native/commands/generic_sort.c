@@ -124,6 +124,13 @@ static bool collect(sort_job *job, const kv_value *v) {
 
 /* ---- patterns ---- */
 
+/* The first "->" in the text, NULL: none. */
+static const uint8_t *find_arrow(const uint8_t *text, size_t len) {
+    for (size_t i = 0; i + 1 < len; i++)
+        if (text[i] == '-' && text[i + 1] == '>') return text + i;
+    return NULL;
+}
+
 /* What a pattern finds for an element: the string of the key that has the element in the place of the first '*', or with "->field" behind
  * it that field of a hash. "#" is the element itself. */
 static text_ref look_up(sort_job *job, kv_slice pattern, text_ref element) {
@@ -132,7 +139,7 @@ static text_ref look_up(sort_job *job, kv_slice pattern, text_ref element) {
     const uint8_t *star = pattern.len == 0 ? NULL : memchr(pattern.ptr, '*', pattern.len);
     if (star == NULL) return none;
     size_t before = (size_t)(star - pattern.ptr), after = pattern.len - before - 1;
-    const uint8_t *arrow = after < 3 ? NULL : memmem(star + 1, after, "->", 2);
+    const uint8_t *arrow = find_arrow(star + 1, after);
     kv_slice field = {0};
     if (arrow != NULL && arrow + 2 < pattern.ptr + pattern.len) {
         field = kv_slice_of(arrow + 2, (size_t)(pattern.ptr + pattern.len - arrow - 2));

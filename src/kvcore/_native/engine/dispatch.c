@@ -145,7 +145,18 @@ static void free_keys(kv_ctx *c, key_set *keys) {
     if (keys->refs != keys->refs_inline) kv_free(&c->engine->mem, keys->refs);
 }
 
+/* SCAN: the shards from the cursor on that hold about as many keys as COUNT asks for. What does not parse is the handler's to refuse. */
+static uint64_t cursor_mask(const kv_ctx *c) {
+    uint64_t cursor = 0;
+    int64_t count = 10;
+    if (c->argc > 1) (void)kv_parse_u64(c->argv[1], &cursor);
+    for (int i = 2; i + 1 < c->argc; i += 2)
+        if (kv_slice_is(c->argv[i], "count")) (void)kv_parse_i64(c->argv[i + 1], &count);
+    return kv_store_scan_mask(&c->engine->store, (unsigned)c->db, cursor, count < 1 ? 1 : (size_t)count);
+}
+
 static uint64_t lock_set(const kv_ctx *c) {
+    if ((c->command->flags & KV_CMD_CURSOR) != 0) return cursor_mask(c);
     if (kv_command_locks_all(c->command, c->argc, c->argv)) return kv_store_all_shards(&c->engine->store);
     uint64_t mask = 0;
     for (uint32_t i = 0; i < c->key_count; i++) mask |= UINT64_C(1) << kv_store_shard_index(&c->engine->store, c->key_hashes[i]);
@@ -201,7 +212,10 @@ static const char *refusal(kv_ctx *c, char text[512]) {
         return len > 0 ? text : KV_ERR_SYNTAX;
     }
     if (!session->authenticated && (command->flags & KV_CMD_NO_AUTH) == 0) return KV_ERR_NO_AUTH;
-    if (kv_in_multi(session) && (command->flags & KV_CMD_NO_MULTI) != 0) return KV_ERR_NO_MULTI;
+    if (kv_in_multi(session) && (command->flags & KV_CMD_NO_MULTI) != 0) {
+        int len = snprintf(text, 512, KV_ERR_NO_MULTI, command->full_name);
+        return len > 0 ? text : KV_ERR_SYNTAX;
+    }
     if (kv_setting(&c->engine->settings, KV_CFG_MAXMEMORY) > 0) {
         bool fits = kv_evict(c->engine);
         bool exec = is_named(command, "exec") && session->transaction != NULL;

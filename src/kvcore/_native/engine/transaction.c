@@ -56,7 +56,7 @@ static kv_queued *queued_create(kv_ctx *c, size_t *block_bytes) {
     queued->argv = (kv_slice *)(void *)(block + argv_at);
     queued->hashes = (uint64_t *)(void *)(block + hashes_at);
     queued->refs = (kv_key_ref *)(void *)(block + refs_at);
-    queued->all_keys = kv_command_locks_all(c->command, c->argc, c->argv);
+    queued->all_keys = (c->command->flags & KV_CMD_CURSOR) != 0 || kv_command_locks_all(c->command, c->argc, c->argv);
     if (c->key_count > 0) {
         memcpy(queued->hashes, c->key_hashes, c->key_count * sizeof(uint64_t));
         memcpy(queued->refs, c->key_refs, c->key_count * sizeof(kv_key_ref));

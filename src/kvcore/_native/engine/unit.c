@@ -93,7 +93,16 @@ static void wake_all(kv_ctx *c) {
     }
 }
 
+/* Big values that this unit dropped are freed by the background thread. */
+static void leave_garbage(const kv_ctx *c) {
+    for (uint64_t left = c->unit->locked; left != 0; left &= left - 1) {
+        const kv_shard *shard = &c->engine->store.shards[__builtin_ctzll(left)];
+        if (atomic_load_explicit(&shard->has_garbage, memory_order_relaxed)) kv_engine_need_cron(c->engine);
+    }
+}
+
 void kv_unit_finish(kv_ctx *c) {
+    if (c->unit->epoch != 0) leave_garbage(c);
     if (c->unit->ready != NULL) kv_serve_ready(c);
 #ifndef KV_MUTANT_PUBLISH_AFTER_UNLOCK
     publish(c);
