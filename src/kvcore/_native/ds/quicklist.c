@@ -8,14 +8,15 @@
  *   [a b c]  [d e]    "one big item"   [f g h i]
  *
  * A packed node takes an item while its listpack stays within `fill`; otherwise the item goes to a neighbour or a new node, or, in the middle, the node
- * is split first. Items beyond the size limit are plain nodes. Nodes that a deletion has left small are joined with a neighbour when both fit
- * into one. A node costs 48 bytes besides its data: half a per cent at 8 KiB.
+ * is split first. Items beyond the size limit are plain nodes. After a split, neighbours that fit into one node are joined; what deletions leave is
+ * not. A node costs 48 bytes besides its data: half a per cent at 8 KiB.
  *
  * Failure. A change is made of listpack calls that each either happen or do not. Where it needs several, the new parts are made beside the old ones and put
  * in place when nothing can fail any more. Splitting and joining keep the contents the same, so they may stay done (or undone) when a later part fails.
  *
  * Invariants: no node is empty, a plain one has one item; a node's bytes and count are those of its data; the list's count, nodes and bytes are
- * the sums. A listpack may be over the limit only when it came as a whole (from a small list or a file). */
+ * the sums. A listpack may be over the limit when it came as a whole (from a small list or a file), and by one item that was replaced
+ * by a longer one or met a split. */
 #include "ds/quicklist.h"
 #include <string.h>
 
@@ -127,6 +128,18 @@ static void try_join(kv_quicklist *list, kv_ql_node *a, kv_ql_node *b) {
     unlink_node(list, b);
     kv_arena_free(list->arena, b, sizeof *b);
     (void)set_data(list, a, lp, count);
+}
+
+/* Joins what can be joined around a node that was split or put in: its neighbours with theirs, then the node with them. The order is Valkey's, so that
+ * the same changes give the same nodes. */
+static void settle(kv_quicklist *list, kv_ql_node *center) {
+    if (center->prev != NULL) try_join(list, center->prev->prev, center->prev);
+    if (center->next != NULL) try_join(list, center->next, center->next->next);
+    kv_ql_node *before = center->prev;
+    size_t nodes = list->nodes;
+    try_join(list, before, center);
+    if (list->nodes < nodes) center = before;
+    try_join(list, center, center->next);
 }
 
 /* Splits a packed node before item number `at` (0 < at < count); the second half becomes node->next. */
@@ -324,46 +337,43 @@ kv_status kv_quicklist_insert(kv_quicklist *list, const kv_ql_pos *pos, bool aft
     if (at == node->count) return add_between(list, node, node->next, item);
     if (split(list, node, at) != KV_OK) return KV_ENOMEM;
     kv_ql_node *right = node->next;
-    kv_status status = add_between(list, node, right, item);
-    try_join(list, right, right->next);
-    try_join(list, node->prev, node);
+    if (kv_ql_is_large(list->fill, item.len)) return add_node(list, node, item);
+    /* The half that was cut off takes the item, whatever its size; the half with the position is what the neighbours are joined around. */
+    kv_status status = add_at_edge(list, after ? right : node, after, item);
+    settle(list, after ? node : right);
     return status;
 }
 
-/* Removes item number 0 of a node, or the node. */
-static kv_status drop_first(kv_quicklist *list, kv_ql_node *node) {
-    if (node->count > 1) {
-        uint8_t *lp = kv_lp_delete_range(list->arena, node->data, 0, 1);
-        return set_data(list, node, lp, node->count - (size_t)1) ? KV_OK : KV_ENOMEM;
-    }
-    drop_node(list, node);
-    return KV_OK;
+/* Takes the last item off a node that has several. */
+static kv_status drop_last(kv_quicklist *list, kv_ql_node *node) {
+    uint8_t *lp = kv_lp_delete_range(list->arena, node->data, -1, 1);
+    return set_data(list, node, lp, node->count - (size_t)1) ? KV_OK : KV_ENOMEM;
+}
+
+/* A plain item by another one: a node for a node, or, when it is small now, into the next node if that has room. */
+static kv_status replace_plain(kv_quicklist *list, kv_ql_node *node, kv_slice item) {
+    kv_status status = has_room(list, node->next, item) ? add_at_edge(list, node->next, true, item) : add_node(list, node, item);
+    if (status == KV_OK) drop_node(list, node);
+    return status;
 }
 
 kv_status kv_quicklist_set(kv_quicklist *list, const kv_ql_pos *pos, kv_slice item) {
     kv_ql_node *node = pos->node;
-    if (!node->plain && !kv_ql_is_large(list->fill, item.len)) {
-        size_t bytes = node->bytes - kv_lp_entry_bytes(pos->at) + kv_lp_item_bytes(kv_lp_str(item));
-        if (bytes <= node->bytes || node->count == 1 || kv_ql_node_allows(list->fill, bytes, node->count)) {
-            uint8_t *lp = kv_lp_replace(list->arena, node->data, pos->at, item, NULL);
-            return set_data(list, node, lp, node->count) ? KV_OK : KV_ENOMEM;
-        }
+    if (node->plain) return replace_plain(list, node, item);
+    if (!kv_ql_is_large(list->fill, item.len) && kv_lp_fits(node->data, kv_lp_item_bytes(kv_lp_str(item)))) {
+        uint8_t *lp = kv_lp_replace(list->arena, node->data, pos->at, item, NULL);
+        return set_data(list, node, lp, node->count) ? KV_OK : KV_ENOMEM;
     }
-    /* Otherwise a node of its own takes the place. */
-    if (pos->offset > 0) {
-        if (split(list, node, pos->offset) != KV_OK) return KV_ENOMEM;
-        node = node->next;
-    }
+    /* Otherwise a node of its own takes the place: what is behind the old item is split off first, then the item is the node's last. */
     kv_ql_node *fresh = node_of(list, item);
     if (fresh == NULL) return KV_ENOMEM;
-    kv_ql_node *prev = node->prev;
-    if (drop_first(list, node) != KV_OK) {
+    if ((pos->offset + 1 < node->count && split(list, node, pos->offset + 1) != KV_OK) || (pos->offset > 0 && drop_last(list, node) != KV_OK)) {
         node_free(list->arena, fresh);
         return KV_ENOMEM;
     }
-    link_after(list, fresh, prev);
-    try_join(list, fresh, fresh->next);
-    try_join(list, prev, fresh);
+    link_after(list, fresh, node);
+    if (pos->offset == 0) drop_node(list, node);
+    settle(list, fresh);
     return KV_OK;
 }
 
@@ -469,15 +479,8 @@ kv_status kv_quicklist_remove(kv_quicklist *list, kv_slice text, int64_t n, size
     kv_status status = KV_OK;
     for (kv_ql_node *node = backwards ? list->tail : list->head, *onwards; node != NULL && status == KV_OK && *removed < most; node = onwards) {
         onwards = backwards ? node->prev : node->next;
-        size_t before = *removed, nodes = list->nodes;
-        kv_ql_node *behind = backwards ? node->next : node->prev;
+        /* What is left of neighbours is not joined: nor does Valkey, and it would show in OBJECT ENCODING. */
         status = remove_in_node(list, node, text, backwards, most - *removed, removed);
-        if (*removed == before || list->nodes < nodes) continue; /* unchanged, or gone */
-        /* Join with the side that is done: the node keeps its place on the other. */
-        if (backwards)
-            try_join(list, node, behind);
-        else
-            try_join(list, behind, node);
     }
     return status;
 }
@@ -486,7 +489,7 @@ kv_status kv_quicklist_rotate(kv_quicklist *list, kv_ql_end from) {
     kv_ql_node *node = from == KV_QL_HEAD ? list->head : list->tail;
     if (node == NULL) return KV_ENOTFOUND;
     if (list->count == 1) return KV_OK;
-    if (node->count == 1) {
+    if (node->plain) {
         unlink_node(list, node);
         link_after(list, node, from == KV_QL_HEAD ? list->tail : NULL);
         return KV_OK;
