@@ -15,7 +15,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from generator import c_table, config, python, spec  # noqa: E402
+from generator import c_table, config, docs, examples, python, spec  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 NATIVE = ROOT / "src/kvcore/_native"
@@ -26,7 +26,9 @@ def outputs() -> dict[Path, str]:
     """Path -> the text that belongs there."""
     options = config.load(SPEC / "config.toml")
     commands = spec.load(SPEC)
-    return {
+    found = {ROOT / "docs/commands" / name: text for name, text in docs.pages(commands).items()}
+    return found | {
+        ROOT / "tests/commands/examples.json": examples.document(commands),
         ROOT / "src/kvcore/commands.py": python.source(commands),
         NATIVE / "api/command_table.h": c_table.header(),
         NATIVE / "api/command_table.c": c_table.source(commands),
@@ -42,7 +44,13 @@ def main() -> int:
     parser.add_argument(
         "--check", action="store_true", help="write nothing; exit with 1 when a generated file is stale"
     )
+    parser.add_argument("--verify-examples", metavar="HOST:PORT", help="run the examples against a server; EMPTIES it")
     arguments = parser.parse_args()
+    if arguments.verify_examples:
+        host, _, port = arguments.verify_examples.rpartition(":")
+        wrong = examples.verify(spec.load(SPEC), host or "127.0.0.1", int(port))
+        print("\n".join(wrong) if wrong else "all examples are true")
+        return 1 if wrong else 0
     stale = [(path, text) for path, text in outputs().items() if not path.exists() or path.read_text() != text]
     for path, text in stale:
         if not arguments.check:

@@ -99,15 +99,23 @@ class Connection:
             return {b"*": items, b"~": Set(items), b">": Push(items)}[kind]
         if kind == b"%":
             return Map([(self.read(), self.read()) for _ in range(int(rest))])
-        simple = {
-            b"+": lambda: Status(rest.decode()),
-            b"-": lambda: ErrorReply(rest.decode(errors="replace")),
-            b":": lambda: int(rest),
-            b",": lambda: float(rest),
-            b"#": lambda: rest == b"t",
-            b"_": lambda: None,
-        }
-        return simple[kind]()
+        return self.simple(kind, rest)
+
+    @staticmethod
+    def simple(kind: bytes, rest: bytes) -> Any:
+        if kind == b"+":
+            return Status(rest.decode())
+        if kind == b"-":
+            return ErrorReply(rest.decode(errors="replace"))
+        if kind == b":":
+            return int(rest)
+        if kind == b",":
+            return float(rest)
+        if kind == b"#":
+            return rest == b"t"
+        if kind == b"_":
+            return None
+        raise ValueError(f"not RESP: {kind + rest!r}")
 
 
 def find_server() -> str | None:

@@ -226,5 +226,5 @@ def usage_of(arg: Arg) -> str:
         text = f"{token} {text}"
     if arg.multiple:
         again = text if arg.multiple_token or not token else text.removeprefix(token + " ")
-        text = f"{text} [{again} ...]"
+        text = f"{text} [{again} ...]" if len(again) <= 100 else f"{text} [...]"
     return f"[{text}]" if arg.optional else text
