@@ -295,6 +295,70 @@ static void test_no_growth(void) {
     world_close(&w);
 }
 
+/* A fresh table with room reserved for n takes n without allocating; used up by removals or not, nothing is left behind. */
+static void test_reserve_fresh(void) {
+    static world w;
+    world_open(&w, 11);
+    for (size_t n = 1; n < 300; n = n * 2 + 1) {
+        CHECK(kv_table_reserve(&w.table, n) == KV_OK);
+        atomic_store(&w.mem.fail_forever, true);
+        atomic_store(&w.mem.fail_after, 0);
+        for (uint64_t id = 0; id < n; id++) {
+            add(&w, id, 0);
+            CHECK(w.count == (n > 5 && id > 2 ? id - 1 : id + 1) && kv_table_check(&w.table));
+            if (n > 5 && id == 2) drop(&w, 0, 0), drop(&w, 1, 1); /* takes nothing from the reservation */
+        }
+        atomic_store(&w.mem.fail_after, -1);
+        kv_table_unreserve(&w.table);
+        for (uint64_t id = 0; id < n; id++)
+            if (w.items[id] != NULL) drop(&w, id, 1);
+        CHECK(w.count == 0 && kv_table_bytes(&w.table) == 0 && kv_table_check(&w.table));
+    }
+    CHECK(kv_table_reserve(&w.table, 5) == KV_OK && kv_table_bytes(&w.table) > 0);
+    kv_table_unreserve(&w.table);
+    CHECK(kv_table_bytes(&w.table) == 0);
+    for (int64_t fail = 0; fail < 6; fail++) { /* every allocation of a reservation fails once */
+        atomic_store(&w.mem.fail_forever, false);
+        atomic_store(&w.mem.fail_after, fail);
+        kv_status status = kv_table_reserve(&w.table, 30);
+        atomic_store(&w.mem.fail_after, -1);
+        CHECK(kv_table_check(&w.table) && (status == KV_OK || kv_table_bytes(&w.table) == 0));
+        kv_table_unreserve(&w.table);
+    }
+    world_close(&w);
+}
+
+static void test_create(void) {
+    static world w;
+    world_open(&w, 12);
+    kv_table *table = kv_table_create(&TYPE, &SEED, w.arena);
+    CHECK(table != NULL);
+    item one = {1}, many[40];
+    CHECK(kv_table_insert(table, hash_of(1), &one) == KV_OK && kv_table_bytes(table) == kv_arena_good_size(64));
+    CHECK(kv_table_random(table, &w.rng) == &one);
+    /* Hardly anything in a large array: a random entry is still found. */
+    CHECK(kv_table_expand(table, 100000) == KV_OK);
+    while (kv_table_rehash_step(table, 1000)) {}
+    for (size_t i = 0; i < 40; i++) {
+        many[i].id = 100 + i;
+        CHECK(kv_table_insert(table, hash_of(many[i].id), &many[i]) == KV_OK);
+    }
+    kv_table_iter iter;
+    kv_table_iter_start(&iter, table);
+    for (item *it; (it = kv_table_iter_next(&iter)) != NULL;)
+        if (it != &one) kv_table_iter_remove(&iter);
+    CHECK(kv_table_count(table) == 1 && kv_table_check(table));
+    for (int i = 0; i < 5; i++) CHECK(kv_table_random(table, &w.rng) == &one);
+    CHECK(kv_table_rehash_step(table, 1)); /* a shrink is due */
+    while (kv_table_rehash_step(table, 1000)) {}
+    CHECK(kv_table_bytes(table) < 1000 && kv_table_check(table));
+    kv_table_destroy(table, NULL, NULL);
+    kv_table_destroy(NULL, NULL, NULL);
+    CHECK(kv_table_expand(&w.table, 1000) == KV_OK && !kv_table_is_rehashing(&w.table) && kv_table_check(&w.table));
+    CHECK(kv_table_expand(&w.table, SIZE_MAX) == KV_ENOMEM);
+    world_close(&w);
+}
+
 int main(void) {
     for (uint64_t seed = 1; seed <= 6; seed++) {
         test_random(seed, 40, 6000, seed % 2 == 0);
@@ -309,6 +373,8 @@ int main(void) {
     test_fair(4, 5, 0);
     test_drain();
     test_no_growth();
+    test_reserve_fresh();
+    test_create();
     printf("ok table\n");
     return 0;
 }
