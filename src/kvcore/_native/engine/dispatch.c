@@ -11,7 +11,7 @@
 #include "engine/evict.h"
 #include "engine/histogram.h"
 #include "engine/monitor.h"
-#include "engine/pubsub.h"
+#include "engine/pubsub_private.h"
 #include "engine/tracking_private.h"
 #include "engine/transaction.h"
 #include "engine/unit.h"
@@ -289,6 +289,25 @@ static void apply_reply_mode(kv_session *session, kv_buf *out, size_t start) {
     }
 }
 
+/* State that other threads may ask for. Sessions without any of it pay one look. */
+static void show_state(kv_session *session) {
+    const kv_transaction *tx = session->transaction;
+    bool any = tx != NULL || session->subscriber != NULL || session->tracker != NULL;
+    if (!any && !atomic_load_explicit(&session->shown_any, memory_order_relaxed)) return;
+    kv_tracking_state tracking = kv_tracking_get(session);
+    atomic_store_explicit(&session->shown_multi, kv_in_multi(session) ? (int32_t)tx->count : -1, memory_order_relaxed);
+    atomic_store_explicit(&session->shown_multi_bytes, tx == NULL ? 0 : tx->bytes, memory_order_relaxed);
+    atomic_store_explicit(&session->shown_watch, tx == NULL ? 0 : (uint32_t)tx->watch_count, memory_order_relaxed);
+    atomic_store_explicit(&session->shown_channels, (uint32_t)kv_pubsub_kind_count(session, KV_TOPIC_CHANNEL), memory_order_relaxed);
+    atomic_store_explicit(&session->shown_patterns, (uint32_t)kv_pubsub_kind_count(session, KV_TOPIC_PATTERN), memory_order_relaxed);
+    atomic_store_explicit(&session->shown_shard_channels, (uint32_t)kv_pubsub_kind_count(session, KV_TOPIC_SHARD), memory_order_relaxed);
+    atomic_store_explicit(&session->shown_tracking, tracking.on, memory_order_relaxed);
+    atomic_store_explicit(&session->shown_bcast, tracking.bcast, memory_order_relaxed);
+    atomic_store_explicit(&session->shown_broken_redirect, tracking.broken_redirect, memory_order_relaxed);
+    atomic_store_explicit(&session->shown_redirect, tracking.redirect, memory_order_relaxed);
+    atomic_store_explicit(&session->shown_any, any, memory_order_relaxed);
+}
+
 kv_outcome kv_execute(kv_session *session, int argc, const kv_slice *argv, kv_buf *out) {
     kv_engine *engine = session->engine;
     kv_reply reply = kv_reply_to(out, session->format);
@@ -298,6 +317,8 @@ kv_outcome kv_execute(kv_session *session, int argc, const kv_slice *argv, kv_bu
     kv_outcome outcome = checked(&c);
     if (outcome == KV_OUTCOME_PAUSED) return outcome;
     apply_reply_mode(session, out, start);
+    show_state(session);
+    atomic_fetch_add_explicit(&session->commands, 1, memory_order_relaxed);
     if (atomic_load_explicit(&engine->cron_wanted, memory_order_relaxed) && atomic_load_explicit(&engine->cron, memory_order_relaxed) == NULL)
         kv_cron_start(engine);
     return outcome;

@@ -14,6 +14,7 @@
 static void set_defaults(kv_session *session) {
     session->db = 0;
     session->resp = 2;
+    atomic_store_explicit(&session->shown_multi, -1, memory_order_relaxed);
     session->reply_mode = KV_REPLY_ON;
     session->monitor = false;
     session->no_evict = false;
@@ -108,9 +109,9 @@ void kv_session_destroy(kv_session *session) {
 
 void kv_session_reset(kv_session *session) {
     leave_tables(session);
-    set_defaults(session);
     if (!session->in_process) session->format = KV_FORMAT_RESP2;
     kv_mutex_lock(&session->engine->clients_lock);
+    set_defaults(session);
     kv_buf_clear(&session->name);
     kv_mutex_unlock(&session->engine->clients_lock);
 }

@@ -55,10 +55,10 @@ typedef struct kv_session {
     int resp;                  /* 2 or 3 */
     bool authenticated;
     bool in_process;           /* no socket: embedded calls; not limited by protected mode, not listed as a normal client */
-    bool closing;              /* close after the replies written so far are sent */
+    _Atomic bool closing;              /* close after the replies written so far are sent */
     bool close_now;            /* close without sending */
     _Atomic bool monitor;
-    bool no_evict, no_touch;
+    _Atomic bool no_evict, no_touch;
     bool readonly;             /* READONLY/READWRITE are cluster's; kept for RESET */
     kv_reply_mode reply_mode;
     struct kv_transaction *transaction; /* NULL outside MULTI and without WATCH */
@@ -79,6 +79,12 @@ typedef struct kv_session {
     _Atomic uint64_t commands, bytes_in, bytes_out;
     _Atomic uint32_t references;
     _Atomic uint32_t block_state;   /* kv_block_state; ENDING carries its kv_unblock in the bits from 8 up */
+    /* What CLIENT LIST shows of the owner's state: stored after each command that may have changed it. */
+    _Atomic int32_t shown_multi;    /* queued commands; -1: not in MULTI */
+    _Atomic uint32_t shown_watch, shown_channels, shown_patterns, shown_shard_channels;
+    _Atomic size_t shown_multi_bytes;
+    _Atomic uint64_t shown_redirect;
+    _Atomic bool shown_any, shown_tracking, shown_bcast, shown_broken_redirect, capa_redirect;
     _Atomic bool killed;            /* close at the next quiescent point */
     _Atomic bool dirty_cas;         /* a watched key changed: EXEC fails */
     _Atomic uint32_t signal;        /* in-process sessions wait on it; bumped by every wake */
