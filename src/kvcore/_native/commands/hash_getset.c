@@ -200,20 +200,10 @@ static bool allowed(kv_ctx *c, const kv_value *v, const options *o) {
 /* A time that has passed: the fields come and go at once, and so may the key. The events tell the whole story. */
 static void set_in_the_past(kv_ctx *c, const kv_key *key, kv_value *v, const options *o) {
     kv_status status = KV_OK;
-    bool expired = false;
-    if (v != NULL) {
-        kv_ctx_modify(c, key, v);
-        for (int i = 0; i < o->fields.count && (status == KV_OK || status == KV_ENOTFOUND); i++) {
-            kv_hash_item item;
-            kv_slice field = c->argv[o->fields.first + 2 * i];
-            bool visible = kv_hash_get(v, field, kv_hash_now(c), &item);
-            status = kv_hash_delete(v, kv_ctx_arena(key), field, KV_HASH_ALL);
-            if (!visible && status == KV_OK) expired = true;
-        }
-    } else {
-        kv_ctx_notify(c, key, KV_EVENT_NEW, "new");
-    }
-    if (expired) kv_ctx_notify(c, key, KV_EVENT_HASH, "hexpired");
+    if (v == NULL) kv_ctx_notify(c, key, KV_EVENT_NEW, "new");
+    else kv_ctx_modify(c, key, v);
+    for (int i = 0; v != NULL && i < o->fields.count && (status == KV_OK || status == KV_ENOTFOUND); i++)
+        status = kv_hash_delete(v, kv_ctx_arena(key), c->argv[o->fields.first + 2 * i], KV_HASH_ALL);
     kv_ctx_changed(c, key, KV_EVENT_HASH, "hset");
     kv_ctx_notify(c, key, KV_EVENT_HASH, "hexpire");
     kv_ctx_notify(c, key, KV_EVENT_HASH, "hexpired");
