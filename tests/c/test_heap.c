@@ -81,6 +81,9 @@ static void test(uint64_t seed, size_t n, size_t steps, bool faults, size_t ever
     CHECK(kv_heap_bytes(&heap) == 0 && kv_arena_used(arena) == 0);
     for (size_t i = 0; i < 100; i++) CHECK(kv_heap_push(&heap, (int64_t)i, &items[i]) == KV_OK);
     CHECK(kv_heap_bytes(&heap) == kv_arena_used(arena));
+    item moved = items[42];
+    kv_heap_replace(&heap, moved.pos, &moved);
+    CHECK(kv_heap_at(&heap, moved.pos)->item == &moved && kv_heap_remove(&heap, moved.pos) == &moved && kv_heap_check(&heap));
     kv_heap_deinit(&heap);
     CHECK(kv_arena_used(arena) == 0);
     kv_arena_destroy(arena);

@@ -236,7 +236,52 @@ static void test(uint64_t seed, int64_t fill, size_t steps, bool faults, size_t 
     kv_arena_destroy(w.arena);
 }
 
+/* Whole nodes handed over, as a file reader does, with every allocation failing once: what was not taken stays the caller's. */
+static void test_whole_nodes(void) {
+    kv_mem mem;
+    kv_mem_init(&mem);
+    kv_arena *arena = kv_arena_create(&mem);
+    for (int64_t fail = -1; fail < 6; fail++) {
+        uint8_t *empty = kv_lp_new(arena), *lp = kv_lp_append(arena, kv_lp_new(arena), KV_LIT("12")), *block = kv_arena_alloc(arena, 10000);
+        CHECK(empty != NULL && lp != NULL && block != NULL);
+        memset(block, 'x', 10000);
+        atomic_store(&mem.fail_forever, false);
+        atomic_store(&mem.fail_after, fail);
+        kv_quicklist *list = kv_quicklist_from_listpack(arena, empty, -2, 0);
+        if (list == NULL) {
+            kv_lp_free(arena, empty);
+            list = kv_quicklist_new(arena, -2, 0);
+            CHECK(list != NULL);
+        }
+        CHECK(kv_quicklist_take_listpack(list) == NULL);
+        if (kv_quicklist_append_plain(list, block, 10000) != KV_OK) kv_arena_free(arena, block, 10000);
+        if (kv_quicklist_append_listpack(list, lp) != KV_OK) kv_lp_free(arena, lp);
+        kv_ql_pos pos;
+        size_t n = kv_quicklist_count(list);
+        CHECK(kv_quicklist_check(list) && (fail < 0 || fail > 2 ? n == 2 : n <= 2));
+        if (n == 2) {
+            CHECK(kv_quicklist_at(list, 0, &pos) && kv_ql_get(&pos).str.len == 10000);
+            CHECK(kv_quicklist_at(list, 1, &pos) && kv_ql_get(&pos).is_int && kv_ql_get(&pos).num == 12);
+            CHECK(kv_quicklist_rotate(list, KV_QL_HEAD) == KV_OK && kv_quicklist_at(list, 1, &pos) && pos.node->plain);
+        }
+        atomic_store(&mem.fail_after, -1);
+        kv_quicklist_free(list);
+        lp = kv_lp_append(arena, kv_lp_new(arena), KV_LIT("abc"));
+        atomic_store(&mem.fail_after, fail);
+        list = kv_quicklist_from_listpack(arena, lp, 0, 2);
+        if (list == NULL)
+            kv_lp_free(arena, lp);
+        else
+            CHECK(list->fill == 1 && kv_quicklist_count(list) == 1);
+        atomic_store(&mem.fail_after, -1);
+        kv_quicklist_free(list);
+        CHECK(kv_arena_used(arena) == 0);
+    }
+    kv_arena_destroy(arena);
+}
+
 int main(void) {
+    test_whole_nodes();
     static const int64_t fills[] = {-2, -1, 1, 3, 16, -3, -5, 128};
     for (uint64_t seed = 0; seed < 16; seed++) test(seed, fills[seed % 8], 15000, seed % 4 >= 2, 1 + (seed > 3) * 5);
     CHECK(kv_ql_is_large(-1, 4097) && !kv_ql_is_large(-1, 4096) && kv_ql_is_large(100, 8193));

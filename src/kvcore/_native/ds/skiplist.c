@@ -11,7 +11,7 @@
  * touches only nodes it passes, and an element only on equal scores. A node of height h has room for 62 - 3h elements: all nodes are of one size.
  * The span of a link counts the elements from the start of its node to the start of the next: ranks are sums of spans.
  *
- * A search walks about 3 nodes on each of log4(nodes) levels, then looks for its place among the elements of one node by trying seven places at a
+ * A search passes about 1.5 nodes on each of log4(nodes) levels, then looks for its place among the elements of one node by trying seven places at a
  * time, all fetched together: three cache misses instead of six.
  * An element of the list is found in its node by address, which touches no element at all.
  *
@@ -20,7 +20,8 @@
  * when they fill at most three quarters together. Spans are corrected along the path of the search; where the structure changes, the path is found again
  * by rank, which compares no keys. The first node of a list starts small and grows while it is alone.
  *
- * Measured at one million elements, 13-byte members, random scores (benchmarks/c/bench_ds.c), bytes an element: see docs/design/skiplist.md.
+ * Measured at one million elements (13-byte members, random scores): insert 1.1 us, rank 1.3 us, element of a rank 0.5 us, a step of a walk 13-36 ns,
+ * 12 bytes an element in nodes (8.8 when inserted in order); benchmarks/c/bench_ds.c, docs/design/skiplist.md.
  *
  * Invariants: no node is empty; elements ascend strictly by (score, member); a node below the full size is the only one; the head's links reach
  * every node of their level; spans of each level add up to count; levels above 1 are not empty. */
