@@ -119,5 +119,5 @@ format: $(VENV)/.dev ## format C and Python
 
 clean: ## remove what was built; the virtual environment stays
 	rm -rf build/obj build/ctest build/lib* build/base-* build/temp* build/bdist* dist src/*.egg-info
-	find src -name '*.so' -delete -o -name '.*.so.link' -delete
+	find src -name '*.so' -delete
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -183,8 +183,8 @@ def compile_extension(
 
 def link(command: Sequence[str], objects: Sequence[Path], target: Path) -> None:
     """Links into a temporary file and renames it: a process that has the old one mapped keeps it."""
-    stamp = target.with_name(f".{target.name}.link")
-    signature = shlex.join([*command, *map(str, objects)])
+    stamp = objects[0].with_name(f"{target.name}.link")
+    signature = shlex.join([*command, *map(str, objects), str(target.resolve())])
     with contextlib.suppress(OSError):
         made = target.stat().st_mtime_ns
         if stamp.read_text() == signature and all(path.stat().st_mtime_ns < made for path in objects):
