@@ -339,7 +339,10 @@ def flat_map(reply: Any) -> Any:
 
 
 def flat_text_map(reply: Any) -> Any:
-    return [item for key, value in as_dict(reply).items() for item in (text(key), value)]
+    found: list[Any] = []
+    for key, value in as_dict(reply).items():
+        found += (text(key), sorted(value) if isinstance(value, set) else value)
+    return found
 
 
 def pair(reply: Any) -> tuple[Any, Any] | None:
@@ -375,11 +378,22 @@ def score_text(score: float) -> bytes:
     return b"%d" % score if score == score // 1 and abs(score) < 1e17 else repr(score).encode()
 
 
+def cast_score(cast: Callable[[Any], Any], score: Any) -> Any:
+    """A converter sees the text of a score, as with redis-py; one that cannot read it (int) sees the number."""
+    if cast is float:
+        return float(score)
+    spelled = score_text(score)
+    try:
+        return cast(spelled)
+    except (ValueError, TypeError):
+        return cast(float(score))
+
+
 def scored(cast: Callable[[Any], Any] = float) -> Shape:
     """[[member, score], ...] -> [(member, cast(score)), ...]."""
     if cast is float:
         return lambda reply: [(member, score) for member, score in reply or ()]
-    return lambda reply: [(member, cast(score_text(score))) for member, score in reply or ()]
+    return lambda reply: [(member, cast_score(cast, score)) for member, score in reply or ()]
 
 
 def flat_scores(reply: Any) -> Any:
@@ -390,7 +404,7 @@ def flat_scores(reply: Any) -> Any:
 
 
 def ranked(cast: Callable[[Any], Any]) -> Shape:
-    return lambda reply: [reply[0], reply[1] if cast is float else cast(score_text(reply[1]))] if reply else reply
+    return lambda reply: [reply[0], cast_score(cast, reply[1])] if reply else reply
 
 
 def popped(reply: Any) -> list[tuple[Any, Any]]:
@@ -421,7 +435,7 @@ def scanned_dict(reply: Any) -> tuple[int, dict[Any, Any]]:
 def scanned_scores(cast: Callable[[Any], Any]) -> Shape:
     def shape(reply: Any) -> tuple[int, list[tuple[Any, Any]]]:
         items = iter(reply[1])
-        return int(reply[0]), [(member, cast(score)) for member, score in zip(items, items, strict=True)]
+        return int(reply[0]), [(member, cast_score(cast, score)) for member, score in zip(items, items, strict=True)]
 
     return shape
 

@@ -1,4 +1,4 @@
-"""The examples of the declarations: what the manual shows is true of a real Valkey and of kvcore, through every door."""
+"""The examples of the declarations: the manual is true of a real Valkey and of kvcore, through every door."""
 
 from __future__ import annotations
 
