@@ -137,6 +137,54 @@ static void many_small_arenas(void) {
     CHECK(atomic_load(&mem.used) == 0);
 }
 
+/* Threads with an arena each draw pages from one pool; all of them use one shared arena besides. */
+typedef struct worker {
+    kv_arena *own, *common;
+    uint64_t seed;
+} worker;
+
+static void work(void *arg) {
+    worker *w = arg;
+    kv_rng rng;
+    kv_rng_seed(&rng, w->seed);
+    block blocks[64];
+    memset(blocks, 0, sizeof blocks);
+    for (int i = 0; i < 20000; i++) {
+        block *b = &blocks[kv_rng_below(&rng, 64)];
+        kv_arena *arena = (b - blocks) % 4 == 0 ? w->common : w->own;
+        if (b->ptr != NULL) {
+            check_bytes(b, b->bytes);
+            kv_arena_free(arena, b->ptr, b->bytes);
+            b->ptr = NULL;
+        } else {
+            b->bytes = kv_rng_below(&rng, 8) ? 1 + kv_rng_below(&rng, 500) : 1 + kv_rng_below(&rng, 60000);
+            CHECK((b->ptr = kv_arena_alloc(arena, b->bytes)) != NULL);
+            fill(b, &rng);
+        }
+    }
+}
+
+static void threads(void) {
+    kv_mem mem;
+    kv_mem_init(&mem);
+    kv_arena *common = kv_arena_create(&mem);
+    kv_arena_share(common);
+    worker workers[3];
+    kv_thread handles[3];
+    for (uint64_t i = 0; i < 3; i++) {
+        workers[i] = (worker){kv_arena_create(&mem), common, i + 1};
+        CHECK(kv_thread_start(&handles[i], "kv-arena", work, &workers[i]) == 0);
+    }
+    for (int i = 0; i < 3; i++) kv_thread_join(&handles[i]);
+    for (int i = 0; i < 3; i++) {
+        CHECK(kv_arena_check(workers[i].own));
+        kv_arena_destroy(workers[i].own);
+    }
+    CHECK(kv_arena_check(common));
+    kv_arena_destroy(common);
+    CHECK(atomic_load(&mem.used) == 0);
+}
+
 static void failures(void) {
 #ifdef KV_FAULTS
     kv_mem mem;
@@ -184,6 +232,7 @@ int main(void) {
     empties_go_back();
     many_small_arenas();
     failures();
+    threads();
     for (uint64_t seed = 1; seed <= 3; seed++) random_actions(seed);
     puts("ok arena");
     return 0;

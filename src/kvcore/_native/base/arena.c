@@ -9,7 +9,8 @@
  *                    |                    |     ^ fresh_place
  *      free_place ---+-> next free place -+-> none       (a freed block's first two bytes hold the next place, in units of 8 bytes)
  *
- * A slab is in its class's partial list while it has a free block, else in the arena's full list. What a slab needs is kept in its kv_span, which
+ * A slab is in its class's partial list while it has room, and moves to the arena's full list with its last block; it comes back when a few blocks
+ * (reopen_at) are free again. What a slab needs is kept in its kv_span, which
  * the block's address leads to (pages.h): blocks carry no header. A class's first slabs are as small as its size lets them be;
  * each further one is about a sixteenth of what the class holds, up to 64 KiB. A slab that empties goes back to the pool, unless it is its class's only
  * one with room, so that one key that comes and goes does not move pages.
@@ -20,7 +21,7 @@
  *
  * Neither depends on the arena's slabs, so they change hands without a copy.
  *
- * Invariants: used < capacity in partial lists, used == capacity in the full list; the free list of a slab has as many places as blocks
+ * Invariants: used < capacity in partial lists; in the full list fewer than reopen_at blocks are free; the free list of a slab has as many places as blocks
  * below fresh_place are not used; `used` and `mapped` are the sums over slabs, spans and mappings.
  *
  * Rejected: a header in each block (8 of 40 bytes); arenas with chunks of their own (64 shards with ten keys each would hold 64 chunks);
@@ -42,7 +43,7 @@
 #define ASAN_UNPOISON_MEMORY_REGION(ptr, bytes) ((void)(ptr), (void)(bytes))
 #endif
 
-enum { CLASSES = 88, FINE_MAX = 256, FINE_CLASSES = 32, SMALL_MAX = 32768, SLAB_PAGES_MAX = 16, LARGE_CLASS = 255 };
+enum { CLASSES = 88, FINE_MAX = 256, FINE_CLASSES = 32, SMALL_MAX = 32768, SLAB_PAGES_MAX = 16, SPARSE = 1024, LARGE_CLASS = 255 };
 #define LARGE_MAX ((size_t)KV_SPAN_MAX * KV_PAGE)
 
 typedef struct huge {
@@ -87,13 +88,14 @@ size_t kv_arena_good_size(size_t bytes) {
 }
 
 /* How many pages the next slab of a class should have: near a sixteenth of what it holds, and with a short tail. A small class may lose an
- * eighth to the tail rather than take many pages at once. */
+ * eighth to the tail rather than take many pages at once. Blocks above SPARSE bytes always get the fewest pages without a tail: the fewer blocks a slab
+ * has, the sooner it empties and its pages serve another class. */
 static unsigned slab_pages(size_t size, size_t pages_held) {
-    size_t want = pages_held / 16;
+    size_t want = size > SPARSE ? 1 : pages_held / 16;
     if (want > SLAB_PAGES_MAX) want = SLAB_PAGES_MAX;
     unsigned least = (unsigned)(page_round(size) / KV_PAGE), best = least;
     if (want < least) want = least;
-    size_t tolerance = want <= 2 ? 8 : 50; /* 1/8, 1/50 of the slab */
+    size_t tolerance = want <= 2 && size <= SPARSE ? 8 : 50; /* 1/8, 1/50 of the slab */
     size_t best_tail = SIZE_MAX;
     for (unsigned pages = (unsigned)want; pages <= SLAB_PAGES_MAX; pages++) {
         size_t tail = pages * KV_PAGE % size;
@@ -153,6 +155,12 @@ static inline void verify(bool good, const char *what, const void *ptr, size_t b
 
 /* ---- slabs ---- */
 
+/* How many free blocks bring a full slab back into its class's list: 1/32 of it, at most 8. One at a time would move lists at every call. */
+static inline unsigned reopen_at(unsigned capacity) {
+    unsigned part = capacity / 32;
+    return part == 0 ? 1 : part > 8 ? 8 : part;
+}
+
 static kv_span *slab_create(kv_arena *arena, unsigned index) {
     size_t size = class_size(index);
     unsigned pages = slab_pages(size, arena->classes[index].pages);
@@ -191,9 +199,10 @@ static void *small_alloc(kv_arena *arena, size_t bytes) {
         block = (uint8_t *)kv_span_start(span) + (size_t)span->fresh_place * 8;
         span->fresh_place = (uint16_t)(span->fresh_place + size / 8);
     }
-    if (++span->used == span->capacity) {
+    if (__builtin_expect(++span->used == span->capacity, 0)) {
         drop(&arena->classes[index].partial, span);
         push(&arena->full, span);
+        span->is_full = 1;
     }
     account(&arena->used, size);
     ASAN_UNPOISON_MEMORY_REGION(block, size);
@@ -211,12 +220,14 @@ static void small_free(kv_arena *arena, void *ptr, size_t bytes) {
     ASAN_POISON_MEMORY_REGION(ptr, size);
     span->free_place = (uint16_t)(offset / 8);
     kv_span **partial = &arena->classes[index].partial;
-    if (span->used == span->capacity) {
+    account(&arena->used, -size);
+    unsigned used = --span->used;
+    if (span->is_full && (unsigned)(span->capacity - used) >= reopen_at(span->capacity)) {
         drop(&arena->full, span);
         push(partial, span);
+        span->is_full = 0;
     }
-    account(&arena->used, -size);
-    if (--span->used == 0 && (*partial != span || span->next != NULL)) slab_release(arena, span);
+    if (__builtin_expect(used == 0, 0) && (*partial != span || span->next != NULL)) slab_release(arena, span);
 }
 
 /* ---- large and huge blocks ---- */
@@ -392,7 +403,9 @@ void kv_arena_trim(kv_arena *arena) {
 
 static bool slab_check(const kv_arena *arena, const kv_span *span, unsigned index, bool full) {
     size_t size = class_size(index), start_fresh = span->fresh_place;
-    if (span->class_index != index || span->owner != owner_tag(arena) || (span->used == span->capacity) != full) return false;
+    if (span->class_index != index || span->owner != owner_tag(arena) || span->is_full != full || span->used > span->capacity) return false;
+    unsigned room = (unsigned)(span->capacity - span->used);
+    if (full ? room >= reopen_at(span->capacity) : room == 0) return false;
     if (span->capacity != span->pages * KV_PAGE / size || start_fresh * 8 % size != 0 || start_fresh * 8 / size > span->capacity) return false;
     size_t expected = start_fresh * 8 / size - span->used, seen = 0;
     const uint8_t *start = kv_span_start(span);
