@@ -1,3 +1,4 @@
+/* What several groups of commands do with keys: found or made with the right type, or the error replied. */
 #include "commands/keys_common.h"
 
 #include "engine/engine.h"
