@@ -126,6 +126,7 @@ static void do_set(world *w, place *p) {
     size_t len = some_text(w, text);
     kv_expire_rule rule = (kv_expire_rule)below(w, 3);
     int64_t expire_ms = w->now_ms + (int64_t)below(w, 1000);
+    bool had_expiry = p->v != NULL && p->model->expire_ms >= 0;
     kv_value *v = NULL;
     arm(w);
     kv_status status = kv_keydb_set_string(p->keydb, p->hash, p->key, p->v, kv_slice_of(text, len), rule, expire_ms, &v);
@@ -137,7 +138,7 @@ static void do_set(world *w, place *p) {
         memcpy(p->model->text, text, len);
         int64_t num;
         kv_enc want = kv_parse_i64(kv_slice_of(text, len), &num)                       ? KV_ENC_INT
-                      : kv_entry_embeds(p->key.len, len, p->model->expire_ms >= 0) ? KV_ENC_EMBSTR
+                      : kv_entry_embeds(p->key.len, len, had_expiry || p->model->expire_ms >= 0) ? KV_ENC_EMBSTR
                                                                                       : KV_ENC_RAW;
         CHECK(v->enc == want);
         CHECK(v == kv_keydb_find(p->keydb, p->hash, p->key));

@@ -162,8 +162,9 @@ static text_ref look_up(sort_job *job, kv_slice pattern, text_ref element) {
     return keep(job, kv_entry_string(v, scratch));
 }
 
-/* False: an error was replied. */
+/* False: an error was replied. A weight that is no number is told only after all have been looked up, as the misses are events. */
 static bool weigh(sort_job *job) {
+    bool numbers = true;
     for (size_t i = 0; i < job->count; i++) {
         row *r = &job->rows[i];
         text_ref weight = job->by_pattern ? look_up(job, job->by, r->element) : r->element;
@@ -174,11 +175,11 @@ static bool weigh(sort_job *job) {
         if (job->alpha) {
             r->weight = weight;
         } else if (weight.there && !kv_parse_double(text_of(job, weight), &r->number)) {
-            kv_reply_error(job->c->reply, KV_ERR_SORT_DOUBLE);
-            return false;
+            numbers = false;
         }
     }
-    return true;
+    if (!numbers) kv_reply_error(job->c->reply, KV_ERR_SORT_DOUBLE);
+    return numbers;
 }
 
 /* ---- sorting ---- */

@@ -92,7 +92,8 @@ kv_status kv_keydb_set_text(kv_keydb *db, uint64_t hash, kv_slice key, kv_value 
     bool expires = resolve_expiry(old, rule, &expire_ms);
     kv_layout layout = {.expires = expires, .key_len = key.len};
     content what = {.value = {.type = KV_STRING, .enc = KV_ENC_EMBSTR}, .text = bytes};
-    if (kv_entry_embeds(key.len, bytes.len, expires)) {
+    /* Valkey decides before it drops an old expiry. */
+    if (kv_entry_embeds(key.len, bytes.len, expires || (old != NULL && kv_entry_expire_ms(old) >= 0))) {
         layout.embedded = true;
         layout.text_len = bytes.len;
         return put(db, hash, key, old, &what, layout, expire_ms, out);
