@@ -257,6 +257,9 @@ static void algebra(uint64_t seed) {
             if (i >= count) model_add(&want, m[0].text[k]);
         }
         memcpy(shuffled, sets, sizeof sets);
+        CHECK(kv_set_create_empty(&out, a) == KV_OK && kv_set_intersection(&out, a, &limits, shuffled, count) == KV_OK);
+        same(&out, &want);
+        kv_set_free(&out, a);
         CHECK(kv_set_intersect(shuffled, count, 0, keep, &got) == want.count && got.count == want.count);
         for (size_t k = 0; k < want.count; k++) CHECK(model_find(&got, str(want.text[k])) != SIZE_MAX);
         CHECK(kv_set_intersect(shuffled, count, 3, NULL, NULL) == (want.count < 3 ? want.count : 3));

@@ -43,25 +43,10 @@ static void forget(kv_ctx *c, sources *s) {
 
 typedef enum algebra { INTER, UNION, DIFF } algebra;
 
-typedef struct collector {
-    kv_ctx *c;
-    kv_value *out;
-    kv_arena *arena;
-    kv_status status;
-} collector;
-
-static bool collect(void *ctx, kv_slice member) {
-    collector *to = ctx;
-    to->status = kv_set_add(to->out, to->arena, kv_ctx_limits(to->c), member, NULL);
-    return to->status == KV_OK;
-}
-
 static kv_status compute(kv_ctx *c, algebra what, sources *s, kv_value *out, kv_arena *arena) {
     if (what == UNION) return kv_set_union(out, arena, kv_ctx_limits(c), s->sets, s->count);
     if (what == DIFF) return kv_set_diff(out, arena, kv_ctx_limits(c), s->sets, s->count);
-    collector to = {c, out, arena, KV_OK};
-    if (!s->absent) kv_set_intersect(s->sets, s->count, 0, collect, &to);
-    return to.status;
+    return kv_set_intersection(out, arena, kv_ctx_limits(c), s->sets, s->count);
 }
 
 /* ---- results that are stored ---- */

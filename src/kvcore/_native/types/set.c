@@ -578,6 +578,63 @@ size_t kv_set_intersect(const kv_value **sets, size_t count, size_t limit, kv_se
     return found;
 }
 
+typedef struct collector {
+    kv_value *out;
+    kv_arena *arena;
+    const kv_limits *limits;
+    kv_status status;
+    bool integers; /* all of them so far */
+} collector;
+
+static bool collect(void *ctx, kv_slice member) {
+    collector *to = ctx;
+    int64_t num;
+    to->integers = to->integers && kv_parse_i64(member, &num);
+    to->status = kv_set_add(to->out, to->arena, to->limits, member, NULL);
+    return to->status == KV_OK;
+}
+
+/* Of integers only, and no more of them than the limit. */
+static kv_status to_intset(kv_value *v, kv_arena *a) {
+    uint8_t *set = kv_intset_new(a), *next = set;
+    kv_set_iter it;
+    kv_slice text;
+    for (kv_set_iter_init(&it, v); next != NULL && kv_set_next(&it, &text);) {
+        int64_t num = 0;
+        (void)kv_parse_i64(text, &num);
+        next = kv_intset_add(a, set, num, NULL);
+        if (next != NULL) set = next;
+    }
+    if (next == NULL) {
+        kv_intset_free(a, set);
+        return KV_ENOMEM;
+    }
+    kv_set_free(v, a);
+    v->enc = KV_ENC_INTSET;
+    v->u.ptr = set;
+    return KV_OK;
+}
+
+/* The result starts in the form of the smallest set, but not as a table, and becomes an intset at the end if it can. Union and difference start as intsets:
+ * with limits that favour listpacks the two ways end differently, and OBJECT ENCODING tells. */
+kv_status kv_set_intersection(kv_value *out, kv_arena *a, const kv_limits *limits, const kv_value **sets, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (sets[i] == NULL) return KV_OK;
+    sort_by_length(sets, count, false);
+    if (sets[0]->enc != KV_ENC_INTSET) {
+        uint8_t *lp = kv_lp_new(a);
+        if (lp == NULL) return KV_ENOMEM;
+        kv_set_free(out, a);
+        out->enc = KV_ENC_LISTPACK;
+        out->u.ptr = lp;
+    }
+    collector to = {out, a, limits, KV_OK, true};
+    kv_set_intersect(sets, count, 0, collect, &to);
+    if (to.status == KV_OK && to.integers && out->enc != KV_ENC_INTSET && kv_set_length(out) <= limits->set_max_intset_entries)
+        return to_intset(out, a);
+    return to.status;
+}
+
 /* ---- loading ---- */
 
 kv_status kv_set_load_intset(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice bytes) {

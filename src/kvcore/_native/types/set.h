@@ -77,6 +77,8 @@ kv_status kv_set_union(kv_value *out, kv_arena *a, const kv_limits *limits, cons
 /* sets[0] without the members of all others. Looks every member up in the others, or removes the others' members from a copy: what promises less work.
  * sets[1] and on are put in another order. */
 kv_status kv_set_diff(kv_value *out, kv_arena *a, const kv_limits *limits, const kv_value **sets, size_t count);
+/* The members of all sets. `sets` is put in order of size. count >= 1. */
+kv_status kv_set_intersection(kv_value *out, kv_arena *a, const kv_limits *limits, const kv_value **sets, size_t count);
 /* Visits the members that are in all sets, walking the smallest and asking the others, smaller first; stops after `limit` (0: none). Returns the number
  * visited. `visit` may be NULL (to count); false from it stops. `sets` is put in order of size. count >= 1. */
 typedef bool (*kv_set_each)(void *ctx, kv_slice member);
