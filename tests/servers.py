@@ -102,16 +102,24 @@ def kvcore_environment() -> dict[str, str]:
     return environment
 
 
-def kvcore_command() -> list[str] | None:
-    """How to run kvcore's server, or None when this tree has no built engine yet."""
-    probe = [sys.executable, "-m", "kvcore", "serve", "--version"]
+def engine_is_built() -> bool:
+    """Whether this tree's compiled engine can be loaded. Asked of another process, which a broken one may take down."""
     try:
         done = subprocess.run(
-            probe, env=kvcore_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=30
+            [sys.executable, "-c", "import kvcore; kvcore.open().close()"],
+            env=kvcore_environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=30,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    return probe[:-1] if done.returncode == 0 else None
+        return False
+    return done.returncode == 0
+
+
+def kvcore_command() -> list[str] | None:
+    """How to run kvcore's server, or None when this tree has no built engine yet."""
+    return [sys.executable, "-m", "kvcore", "serve"] if engine_is_built() else None
 
 
 def start(name: str, command: list[str], *options: str, port: int = 0, env: dict[str, str] | None = None) -> Server:
