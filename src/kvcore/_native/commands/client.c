@@ -41,7 +41,7 @@ void kv_cmd_client_setinfo(kv_ctx *c) {
     if (!name && !kv_ctx_is(c, 2, "lib-ver")) {
         kv_reply_errorf(c->reply, KV_ERR_CLIENT_SETINFO_OPTION, kv_client_printable(c->argv[2]).text);
     } else if (!kv_client_name_ok(c->argv[3])) {
-        kv_reply_errorf(c->reply, KV_ERR_CLIENT_SETINFO_CHARS, name ? "lib-name" : "lib-ver");
+        kv_reply_errorf(c->reply, KV_ERR_CLIENT_SETINFO_CHARS, kv_client_printable(c->argv[2]).text);
     } else if (kv_client_set_text(c, name ? &c->session->lib_name : &c->session->lib_version, c->argv[3])) {
         kv_reply_ok(c->reply);
     }
@@ -231,8 +231,8 @@ void kv_cmd_client_no_evict(kv_ctx *c) { set_flag(c, &c->session->no_evict); }
 void kv_cmd_client_no_touch(kv_ctx *c) { set_flag(c, &c->session->no_touch); }
 
 void kv_cmd_client_import_source(kv_ctx *c) {
-    if (!kv_ctx_is(c, 2, "on") && !kv_ctx_is(c, 2, "off")) kv_ctx_syntax_error(c);
-    else kv_reply_error(c->reply, "ERR Server is not in import mode");
+    if (kv_ctx_is(c, 2, "off")) kv_reply_ok(c->reply);
+    else kv_reply_error(c->reply, KV_ERR_NOT_IMPORTING); /* comes before the look at the word, as in Valkey */
 }
 
 /* ---- TRACKING ---- */
@@ -303,6 +303,12 @@ static const char *tracking_conflict(const kv_ctx *c, const kv_tracking_options 
     return NULL;
 }
 
+static bool is_given(const tracking_words *words, kv_slice prefix) {
+    for (size_t i = 0; i < words->options.prefix_count; i++)
+        if (words->prefixes[i].ptr == prefix.ptr) return true;
+    return false;
+}
+
 static void tracking_on(kv_ctx *c, tracking_words *words) {
     const char *conflict = tracking_conflict(c, &words->options);
     if (conflict != NULL) {
@@ -314,8 +320,10 @@ static void tracking_on(kv_ctx *c, tracking_words *words) {
     switch (kv_tracking_enable(c->session, &words->options, &a, &b)) {
     case KV_OK: kv_reply_ok(c->reply); break;
     case KV_EEXISTS:
-        kv_reply_errorf(c->reply, "ERR Prefix '%s' overlaps with an existing prefix '%s'. Prefixes for a single client must not overlap.",
-                        kv_client_printable(a).text, kv_client_printable(b).text);
+        if (is_given(words, a) && is_given(words, b))
+            kv_reply_errorf(c->reply, KV_ERR_TRACKING_PREFIX_GIVEN_TWICE, kv_client_printable(a).text, kv_client_printable(b).text);
+        else
+            kv_reply_errorf(c->reply, KV_ERR_TRACKING_PREFIX_OVERLAP, kv_client_printable(a).text, kv_client_printable(b).text);
         break;
     default: kv_ctx_out_of_memory(c); break;
     }
