@@ -32,7 +32,7 @@ FORKED = (
 )
 
 _registry: dict[str, Engine] = {}
-_registry_lock = threading.Lock()
+_registry_lock = threading.RLock()  # the collector may close a forgotten store inside open()
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 _hooked: list[bool] = []
 
@@ -43,7 +43,7 @@ def closed_error() -> RedisError:
 
 def _after_fork_in_child() -> None:
     global _registry_lock
-    _registry_lock = threading.Lock()
+    _registry_lock = threading.RLock()
     _registry.clear()
     for engine in list(_engines):
         engine.forked = True
@@ -56,18 +56,17 @@ def obtain(name: str | None, databases: int, config: Mapping[str, str | int]) ->
         if not _hooked:
             os.register_at_fork(after_in_child=_after_fork_in_child)
             _hooked.append(True)
-        if name is not None and name in _registry:
-            engine = _registry[name]
+        known = None if name is None else _registry.get(name)
+        if known is not None and known.retain():
             if config:
-                raise ValueError(
-                    f"the shared store {name!r} is open already; its config belongs to the one who opens it first"
-                )
-        else:
-            settings = {"databases": databases, **config} if config or databases != 16 else {}
-            engine = Engine(name, databases, "".join(config_line(o, str(v)) for o, v in settings.items()))
-            if name is not None:
-                _registry[name] = engine
+                known.release()
+                raise ValueError(f"the shared store {name!r} is open already: its config was for the first to open it")
+            return known
+        settings = {"databases": databases, **config} if config or databases != 16 else {}
+        engine = Engine(name, databases, "".join(config_line(o, str(v)) for o, v in settings.items()))
         engine.retain()
+        if name is not None:
+            _registry[name] = engine
         return engine
 
 
@@ -104,6 +103,7 @@ class Engine:
         self.password: str | None = None
         self._ffi, self._lib = ffi, lib
         self._users = 0
+        self._ended = False
         self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         self._clients = 0  # native sessions alive
         raw = text.encode(errors="surrogateescape")
@@ -123,9 +123,13 @@ class Engine:
 
     # --- life ---
 
-    def retain(self) -> None:
+    def retain(self) -> bool:
+        """One more user; False when the last one has gone already."""
         with self.lock:
+            if self._ended:
+                return False
             self._users += 1
+            return True
 
     def release(self) -> None:
         if self.forked:
@@ -134,6 +138,7 @@ class Engine:
             self._users -= 1
             if self._users:
                 return
+            self._ended = True
             if self.name is not None and _registry.get(self.name) is self:
                 del _registry[self.name]
             for session in list(self._sessions):

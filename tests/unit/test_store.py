@@ -409,3 +409,52 @@ def test_opening_is_cheap() -> None:
     for _ in range(50):
         kvcore.open().close()
     assert (time.perf_counter() - started) / 50 < 0.002
+
+
+def test_stores_come_and_go_in_many_threads() -> None:
+    """Opening, using and forgetting shared and private stores at once: nothing hangs, nothing crashes."""
+    failures: list[BaseException] = []
+
+    def work(seed: int) -> None:
+        try:
+            for number in range(60):
+                store = kvcore.open(shared=f"churn-{number % 3}") if seed % 2 else kvcore.open()
+                store.execute("INCR", "n")
+                if number % 3:
+                    store.close()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+    assert failures == []
+    gc.collect()
+
+
+def test_opening_and_closing_leaks_neither_memory_nor_threads_nor_descriptors() -> None:
+    def once() -> None:
+        with kvcore.open() as store:
+            store.serve()
+            store["k"] = "v" * 1000
+            with store.pubsub() as sub:
+                sub.subscribe("c")
+
+    def resident_kib() -> int:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+    for _ in range(20):
+        once()
+    gc.collect()
+    threads, descriptors, memory = threading.active_count(), len(os.listdir("/proc/self/fd")), resident_kib()
+    for _ in range(100):
+        once()
+    gc.collect()
+    assert threading.active_count() == threads
+    assert len(os.listdir("/proc/self/task")) <= threads + 4
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
+    assert resident_kib() - memory < 4096
