@@ -20,6 +20,7 @@ typedef struct kv_page_pool {
     size_t chunks;                 /* all of them, full ones too */
     size_t empty;                  /* chunks with no page in use */
     size_t pages_used, pages_dirty; /* handed out; free but not yet given back to the system */
+    uint64_t purged_ms;             /* when free pages were last given back */
 } kv_page_pool;
 
 typedef struct kv_mem {

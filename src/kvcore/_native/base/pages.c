@@ -10,8 +10,8 @@
  *
  * A chunk with free pages is in the list of its longest free run's power of two. A request looks at a few chunks whose longest run may be long enough, then
  * takes any from the lists above, and in the chunk the shortest run that fits. Freed pages stay resident ("dirty") for the next request
- * until there are more than 1 MiB + 1/32 of those in use; then runs are given back until half of that is left. An empty chunk is unmapped when it is not the
- * only one, or when nothing at all is in use: closing the last arena leaves nothing mapped.
+ * while they are few against those in use (purge_when_due). Empty chunks are unmapped but for one
+ * and a 64th of all, and every one when nothing is in use: closing the last arena leaves nothing mapped.
  *
  * The first chunks forbid huge pages (a store with ten keys must not cost 2 MiB), later ones ask for them.
  *
@@ -20,6 +20,7 @@
 #include "base/pages.h"
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -158,6 +159,19 @@ static void purge_down_to(kv_page_pool *pool, size_t dirty) {
             if (chunk->dirty_pages > 0) chunk_purge(pool, chunk);
 }
 
+/* Where large blocks come and go, the holes between them are a tenth of the memory: to give those back at every free would only fault
+ * them in again. So there is a soft limit, looked at ten times a second, and a hard one. */
+static void purge_when_due(kv_page_pool *pool) {
+    size_t soft = 256 + pool->pages_used / 32, hard = 4096 + pool->pages_used / 4;
+    if (pool->pages_dirty <= soft) return;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    if (pool->pages_dirty <= hard && ms - pool->purged_ms < 100) return;
+    pool->purged_ms = ms;
+    purge_down_to(pool, soft / 2);
+}
+
 /* ---- spans ---- */
 
 /* A chunk with a run of `pages`, the fullest that is found quickly; a new one when none has it. */
@@ -216,12 +230,11 @@ void kv_span_free(kv_mem *mem, kv_span *span) {
     relist(pool, chunk);
     if (chunk->free_pages == USABLE) {
         pool->empty++;
-        if (pool->empty > 1 || pool->pages_used == 0) chunk_destroy(mem, chunk);
+        if (pool->empty > 1 + pool->chunks / 64 || pool->pages_used == 0) chunk_destroy(mem, chunk);
     }
-    if (pool->pages_used == 0) /* the one empty chunk that was kept */
+    if (pool->pages_used == 0) /* the empty chunks that were kept */
         while (pool->by_run[list_of(USABLE)] != NULL) chunk_destroy(mem, pool->by_run[list_of(USABLE)]);
-    size_t limit = 256 + pool->pages_used / 32;
-    if (pool->pages_dirty > limit) purge_down_to(pool, limit / 2);
+    purge_when_due(pool);
     kv_mutex_unlock(&pool->lock);
 }
 

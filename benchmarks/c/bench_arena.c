@@ -1,6 +1,6 @@
 /* The arena against malloc: resident bytes per live byte after churn, and time per call. Figures of docs/design/memory.md.
  *
- *   gcc -std=gnu11 -O2 -Isrc/kvcore/_native benchmarks/arena.c src/kvcore/_native/base/{arena,pages,mem,sync,rng}.c -pthread -lm -o build/bench-arena
+ *   gcc -std=gnu11 -O2 -Isrc/kvcore/_native benchmarks/c/bench_arena.c src/kvcore/_native/base/{arena,pages,mem,sync,rng}.c -pthread -lm -o build/bench-arena
  *   build/bench-arena (arena|malloc) (churn1|churn2|churn3|time|shards)
  */
 #include "base/arena.h"
@@ -91,17 +91,17 @@ static void churn(double low, double high, double low2, double high2) {
     free(blocks);
 }
 
-static void time_pairs(const char *what, double low, double high) {
-    enum { LIVE = 50000, ROUNDS = 2000000, PICKS = 65536 };
-    static block blocks[LIVE];
+static void time_pairs(const char *what, double low, double high, size_t live) {
+    enum { LIVE_MAX = 50000, ROUNDS = 2000000, PICKS = 65536 };
+    static block blocks[LIVE_MAX];
     static uint32_t places[PICKS], sizes[PICKS];
     kv_rng rng;
     kv_rng_seed(&rng, 2);
     for (size_t i = 0; i < PICKS; i++) {
-        places[i] = (uint32_t)kv_rng_below(&rng, LIVE);
+        places[i] = (uint32_t)kv_rng_below(&rng, live);
         sizes[i] = size_between(&rng, low, high);
     }
-    for (size_t i = 0; i < LIVE; i++) blocks[i] = (block){get(sizes[i % PICKS]), sizes[i % PICKS]};
+    for (size_t i = 0; i < live; i++) blocks[i] = (block){get(sizes[i % PICKS]), sizes[i % PICKS]};
     double start = seconds();
     for (size_t i = 0; i < ROUNDS; i++) {
         block *b = &blocks[places[i % PICKS]];
@@ -111,7 +111,7 @@ static void time_pairs(const char *what, double low, double high) {
         *(volatile char *)b->ptr = 1;
     }
     printf("  %-34s %5.1f ns a pair of free and alloc\n", what, (seconds() - start) / ROUNDS * 1e9);
-    for (size_t i = 0; i < LIVE; i++) put(blocks[i].ptr, blocks[i].bytes);
+    for (size_t i = 0; i < live; i++) put(blocks[i].ptr, blocks[i].bytes);
 }
 
 /* 64 arenas with four blocks in each of ten classes. */
@@ -139,10 +139,10 @@ int main(int argc, char **argv) {
     } else if (strcmp(argv[2], "shards") == 0) {
         shards();
     } else {
-        time_pairs("48 bytes", 48, 48.5);
-        time_pairs("16..256 bytes", 16, 256);
-        time_pairs("64..8192 bytes", 64, 8192);
-        time_pairs("40000..200000 bytes", 40000, 200000);
+        time_pairs("48 bytes", 48, 48.5, 50000);
+        time_pairs("16..256 bytes", 16, 256, 50000);
+        time_pairs("64..8192 bytes", 64, 8192, 50000);
+        time_pairs("40000..200000 bytes", 40000, 200000, 500);
     }
     return 0;
 }
