@@ -419,11 +419,12 @@ class StoreMachine(RuleBasedStateMachine):
             self.expect(command, None, str(problem))
             return
         start, *rest = sets
-        result: set[bytes] = {
+        operations: dict[str, Any] = {
             "SINTERSTORE": start.intersection,
             "SUNIONSTORE": start.union,
             "SDIFFSTORE": start.difference,
-        }[name](*rest)
+        }
+        result: set[bytes] = operations[name](*rest)
         self.model.keys.pop(destination, None)
         if result:
             self.model.make(destination, "set").update(result)

@@ -368,10 +368,10 @@ def test_many_connections_at_once(served_kvcore: Server) -> None:
 
 
 def test_client_ids_grow(served_kvcore: Server) -> None:
-    ids = []
+    ids: list[int] = []
     for _ in range(5):
         with served_kvcore.connect() as connection:
-            ids.append(connection.must("CLIENT", "ID").value)
+            ids.append(int(connection.must("CLIENT", "ID").data))
     assert ids == sorted(ids)
     assert len(set(ids)) == 5
 
