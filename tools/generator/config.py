@@ -34,11 +34,18 @@ def load(path: Path) -> dict[str, dict[str, Any]]:
     with path.open("rb") as file:
         options = tomllib.load(file)
     for name, option in options.items():
+        if option == {"ignored": True}:
+            continue
         if unknown := set(option) - KNOWN_KEYS:
             raise ConfigError(f"{name}: unknown keys {sorted(unknown)}")
         if option["kind"] not in KINDS:
             raise ConfigError(f"{name}: unknown kind {option['kind']}")
     return dict(sorted(options.items()))
+
+
+def real(options: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Without those that are only ignored."""
+    return {name: option for name, option in options.items() if not option.get("ignored")}
 
 
 def number(name: str, option: dict[str, Any]) -> int:
@@ -62,6 +69,7 @@ def flag_value(index: int) -> int:
 
 
 def fields_header(options: dict[str, dict[str, Any]]) -> str:
+    options = real(options)
     lines = [
         f"/* {NOTICE} */",
         "#ifndef KV_ENGINE_CONFIG_FIELDS_H",
@@ -109,6 +117,8 @@ def flags_of(option: dict[str, Any]) -> str:
 
 
 def table_source(options: dict[str, dict[str, Any]]) -> str:
+    ignored = [c_string(name) for name in options if options[name].get("ignored")]
+    options = real(options)
     lines = [f"/* {NOTICE} */", '#include "api/config_table.h"', ""]
     for name, option in options.items():
         if "choices" not in option:
@@ -127,7 +137,8 @@ def table_source(options: dict[str, dict[str, Any]]) -> str:
             f"        {c_string(option.get('summary', ''))},\n"
             f"        {flags_of(option)}, KV_CONFIG_{option['kind'].upper()}, {field}}},"
         )
-    lines += ["};", "", "const kv_config_table kv_config_options = {options, KV_CFG_COUNT};", ""]
+    lines += ["};", "", f"static const char *const ignored[] = {{{', '.join(ignored)}, NULL}};", ""]
+    lines += ["const kv_config_table kv_config_options = {options, KV_CFG_COUNT, ignored};", ""]
     return "\n".join(lines)
 
 

@@ -136,7 +136,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_server(binary: str) -> Iterator[tuple[str, int]]:
+def running_server(binary: str, *more: str) -> Iterator[tuple[str, int]]:
     """A fresh server without persistence on a free port of the loopback interface."""
     port = free_port()
     with tempfile.TemporaryDirectory() as directory:
@@ -152,7 +152,7 @@ def running_server(binary: str) -> Iterator[tuple[str, int]]:
             "--dir",
             directory,
         ]
-        process = subprocess.Popen([binary, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen([binary, *options, *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             deadline = time.monotonic() + 10
             while True:

@@ -56,9 +56,13 @@ typedef struct kv_config_option {
 typedef struct kv_config_table {
     const kv_config_option *options; /* in the order of kv_config_field, which is alphabetical */
     uint16_t count;
+    const char *const *ignored; /* ends with NULL: names of older versions that a configuration file may still have; they do nothing */
 } kv_config_table;
 
 /* By name or alias, any case; NULL when there is no such option. *by_alias (may be NULL) says which. O(log n). */
 const kv_config_option *kv_config_find(const kv_config_table *table, kv_slice name, bool *by_alias);
+
+/* Whether a configuration file may have this name although there is no such option any more. O(names). */
+bool kv_config_is_ignored(const kv_config_table *table, kv_slice name);
 
 #endif

@@ -32,3 +32,10 @@ const kv_config_option *kv_config_find(const kv_config_table *table, kv_slice na
     }
     return NULL;
 }
+
+bool kv_config_is_ignored(const kv_config_table *table, kv_slice name) {
+    for (const char *const *ignored = table->ignored; *ignored != NULL; ignored++) {
+        if (compare_nocase(name, *ignored) == 0) return true;
+    }
+    return false;
+}

@@ -285,6 +285,7 @@ static kv_status load_line(kv_settings *settings, kv_slice line, kv_buf *error) 
     const kv_config_option *option = kv_config_find(settings->table, kv_buf_slice(&name), NULL);
     if (found == KV_WORD_UNBALANCED) status = refuse(error, "Unbalanced quotes in configuration line");
     else if (name.failed || words.failed) status = KV_ENOMEM;
+    else if (option == NULL && kv_config_is_ignored(settings->table, kv_buf_slice(&name))) status = KV_OK;
     else if (option == NULL || count == 0 || (count > 1 && option->kind != KV_CONFIG_LIST && option->kind != KV_CONFIG_FLAGS))
         status = refuse(error, "Bad directive or wrong number of arguments");
     else status = kv_setting_set(settings, option, kv_buf_slice(&words), true, error);
