@@ -1,6 +1,7 @@
 /* The arena against malloc: resident bytes per live byte after churn, and time per call. Figures of docs/design/memory.md.
  *
- *   gcc -std=gnu11 -O2 -Isrc/kvcore/_native benchmarks/c/bench_arena.c src/kvcore/_native/base/{arena,pages,mem,sync,rng}.c -pthread -lm -o build/bench-arena
+ *   gcc -std=gnu11 -O2 -Isrc/kvcore/_native benchmarks/c/bench_arena.c src/kvcore/_native/base/{arena,pages,mem,sync,rng}.c -pthread -lm
+ * -o build/bench-arena
  *   build/bench-arena (arena|malloc) (churn1|churn2|churn3|time|shards)
  */
 #include "base/arena.h"
@@ -56,8 +57,8 @@ static size_t fill(block *blocks, size_t count, kv_rng *rng, double low, double 
 }
 
 static void report(const char *what, size_t live, size_t base) {
-    printf("  %-34s live %6.1f MiB  resident %6.1f MiB  waste %5.1f%%\n", what, (double)live / 1048576, (double)(resident() - base) / 1048576,
-           100 * ((double)(resident() - base) / (double)live - 1));
+    printf("  %-34s live %6.1f MiB  resident %6.1f MiB  waste %5.1f%%\n", what, (double)live / 1048576,
+           (double)(resident() - base) / 1048576, 100 * ((double)(resident() - base) / (double)live - 1));
     if (arena != NULL)
         printf("  %-34s rounded to classes %.1f MiB, in slabs %.1f MiB\n", "", (double)kv_arena_used(arena) / 1048576,
                (double)kv_arena_mapped(arena) / 1048576);

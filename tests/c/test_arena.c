@@ -16,11 +16,11 @@ typedef struct block {
 
 static size_t pick_size(kv_rng *rng) {
     switch (kv_rng_below(rng, 20)) {
-        case 0: return 1 + kv_rng_below(rng, 700000); /* large and huge */
-        case 1: return 1 + kv_rng_below(rng, 40000);
-        case 2:
-        case 3: return 1 + kv_rng_below(rng, 4000);
-        default: return 1 + kv_rng_below(rng, 300);
+    case 0: return 1 + kv_rng_below(rng, 700000); /* large and huge */
+    case 1: return 1 + kv_rng_below(rng, 40000);
+    case 2:
+    case 3: return 1 + kv_rng_below(rng, 4000);
+    default: return 1 + kv_rng_below(rng, 300);
     }
 }
 

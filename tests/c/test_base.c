@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 static void slices(void) {
-    CHECK(kv_slice_cmp(KV_LIT("abc"), KV_LIT("abd")) < 0 && kv_slice_cmp(KV_LIT("abc"), KV_LIT("ab")) > 0 && kv_slice_cmp(KV_LIT("a"), KV_LIT("a")) == 0);
+    CHECK(kv_slice_cmp(KV_LIT("abc"), KV_LIT("abd")) < 0 && kv_slice_cmp(KV_LIT("abc"), KV_LIT("ab")) > 0 &&
+          kv_slice_cmp(KV_LIT("a"), KV_LIT("a")) == 0);
     CHECK(kv_slice_cmp(KV_LIT("\xff"), KV_LIT("a")) > 0 && kv_slice_cmp(kv_slice_of(NULL, 0), KV_LIT("a")) < 0);
     CHECK(kv_slice_is(KV_LIT("GeT"), "get") && !kv_slice_is(KV_LIT("get"), "gets") && !kv_slice_is(KV_LIT("@"), "`"));
     CHECK(kv_slice_eq(kv_slice_of(NULL, 0), KV_LIT("")) && !kv_slice_eq(KV_LIT("a"), KV_LIT("b")));
@@ -57,7 +58,8 @@ static void randomness(void) {
 
 /* SipHash as the paper writes it, with its numbers of rounds as arguments. */
 static uint64_t plain_siphash(kv_hash_seed seed, const uint8_t *in, size_t len, int each, int last) {
-    uint64_t v[4] = {seed.k0 ^ 0x736f6d6570736575, seed.k1 ^ 0x646f72616e646f6d, seed.k0 ^ 0x6c7967656e657261, seed.k1 ^ 0x7465646279746573};
+    uint64_t v[4] = {seed.k0 ^ 0x736f6d6570736575, seed.k1 ^ 0x646f72616e646f6d, seed.k0 ^ 0x6c7967656e657261,
+                     seed.k1 ^ 0x7465646279746573};
 #define ROTL(x, k) ((x) << (k) | (x) >> (64 - (k)))
     for (size_t at = 0; at <= len + 8; at += 8) {
         bool closing = at > len; /* not a word of input: the final rounds */
@@ -88,9 +90,7 @@ static void hashes(void) {
     uint8_t bytes[80], folded[80];
     for (unsigned i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)i;
     CHECK(plain_siphash(seed, bytes, 15, 2, 4) == 0xa129ca6149be45e5); /* the vector of the paper */
-    for (size_t len = 0; len < sizeof bytes; len++) {
-        CHECK(kv_siphash(&seed, bytes, len) == plain_siphash(seed, bytes, len, 1, 3));
-    }
+    for (size_t len = 0; len < sizeof bytes; len++) { CHECK(kv_siphash(&seed, bytes, len) == plain_siphash(seed, bytes, len, 1, 3)); }
     for (unsigned shift = 0; shift < 256; shift += 8) { /* every byte value in every place */
         for (size_t i = 0; i < sizeof bytes; i++) {
             bytes[i] = (uint8_t)(i * 7 + shift);

@@ -66,18 +66,43 @@ static void random_pairs(void) {
 }
 
 static void corners(void) {
-    static const struct { const char *pattern, *text; bool nocase, expected; } table[] = {
-        {"", "", false, true},         {"*", "", false, true},           {"**", "", false, false},     {"", "a", false, false},
-        {"a*", "a", false, true},      {"a**", "a", false, true},        {"?", "", false, false},      {"h?llo", "hello", false, true},
-        {"h[ae]llo", "hallo", false, true}, {"h[^e]llo", "hello", false, false}, {"h[a-c]llo", "hbllo", false, true}, {"h[c-a]llo", "hbllo", false, true},
-        {"[", "[", false, false},      {"[abc", "a", false, true},       {"[a-", "-", false, true},    {"[]", "]", false, false},
-        {"[^]", "x", false, true},     {"\\", "\\", false, true},        {"a\\", "a\\", false, true},  {"\\*", "*", false, true},
-        {"\\*", "x", false, false},    {"[\\]]", "]", false, true},      {"[a-]", "-", false, false},  {"HELLO", "hello", true, true},
-        {"h[A-C]llo", "hbllo", true, true}, {"[a-M]", "b", true, false}, {"[\\A]", "a", true, false},  {"*lo", "hello", false, true},
-        {"*a*b*c", "xxaxxbxxc", false, true}, {"*a*b*c", "xxaxxbxx", false, false}};
+    static const struct {
+        const char *pattern, *text;
+        bool nocase, expected;
+    } table[] = {{"", "", false, true},
+                 {"*", "", false, true},
+                 {"**", "", false, false},
+                 {"", "a", false, false},
+                 {"a*", "a", false, true},
+                 {"a**", "a", false, true},
+                 {"?", "", false, false},
+                 {"h?llo", "hello", false, true},
+                 {"h[ae]llo", "hallo", false, true},
+                 {"h[^e]llo", "hello", false, false},
+                 {"h[a-c]llo", "hbllo", false, true},
+                 {"h[c-a]llo", "hbllo", false, true},
+                 {"[", "[", false, false},
+                 {"[abc", "a", false, true},
+                 {"[a-", "-", false, true},
+                 {"[]", "]", false, false},
+                 {"[^]", "x", false, true},
+                 {"\\", "\\", false, true},
+                 {"a\\", "a\\", false, true},
+                 {"\\*", "*", false, true},
+                 {"\\*", "x", false, false},
+                 {"[\\]]", "]", false, true},
+                 {"[a-]", "-", false, false},
+                 {"HELLO", "hello", true, true},
+                 {"h[A-C]llo", "hbllo", true, true},
+                 {"[a-M]", "b", true, false},
+                 {"[\\A]", "a", true, false},
+                 {"*lo", "hello", false, true},
+                 {"*a*b*c", "xxaxxbxxc", false, true},
+                 {"*a*b*c", "xxaxxbxx", false, false}};
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         CHECK(kv_glob(kv_slice_cstr(table[i].pattern), kv_slice_cstr(table[i].text), table[i].nocase) == table[i].expected);
-    CHECK(kv_glob(kv_slice_of("a\0*", 3), kv_slice_of("a\0b", 3), false) && !kv_glob(kv_slice_of("a\0c", 3), kv_slice_of("a\0b", 3), false));
+    CHECK(kv_glob(kv_slice_of("a\0*", 3), kv_slice_of("a\0b", 3), false) &&
+          !kv_glob(kv_slice_of("a\0c", 3), kv_slice_of("a\0b", 3), false));
     CHECK(kv_glob_is_literal(KV_LIT("plain-]^")) && !kv_glob_is_literal(KV_LIT("a*")) && !kv_glob_is_literal(KV_LIT("a\\")));
 }
 

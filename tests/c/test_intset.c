@@ -17,8 +17,18 @@ static size_t model_place(int64_t member) {
 }
 
 static int64_t random_member(kv_rng *rng, unsigned bits) {
-    static const int64_t edges[] = {0, -1, INT16_MAX, INT16_MIN, INT16_MAX + 1, INT16_MIN - 1, INT32_MAX, INT32_MIN, (int64_t)INT32_MAX + 1,
-                                    (int64_t)INT32_MIN - 1, INT64_MAX, INT64_MIN};
+    static const int64_t edges[] = {0,
+                                    -1,
+                                    INT16_MAX,
+                                    INT16_MIN,
+                                    INT16_MAX + 1,
+                                    INT16_MIN - 1,
+                                    INT32_MAX,
+                                    INT32_MIN,
+                                    (int64_t)INT32_MAX + 1,
+                                    (int64_t)INT32_MIN - 1,
+                                    INT64_MAX,
+                                    INT64_MIN};
     size_t usable = bits <= 16 ? 4 : bits <= 32 ? 8 : 12;
     if (kv_rng_below(rng, 10) == 0) return edges[kv_rng_below(rng, usable)];
     if (kv_rng_below(rng, 2) == 0) return (int64_t)kv_rng_below(rng, 600) - 300;

@@ -35,12 +35,36 @@ static void model_splice(model *m, size_t at, size_t remove, const kv_slice *ite
 
 /* A random item: numbers of all widths and near-numbers, short and long strings. */
 static kv_slice random_text(kv_rng *rng, char *buf) {
-    static const char *const odd[] = {"", "-0", "00", "01", "+1", " 1", "1 ", "-", "9223372036854775807", "-9223372036854775808",
-                                      "9223372036854775808", "-9223372036854775809", "127", "128", "-1", "4095", "-4096", "4096", "-4097",
-                                      "32767", "-32769", "8388607", "-8388609", "2147483647", "-2147483649", "99999999999999999999"};
+    static const char *const odd[] = {"",
+                                      "-0",
+                                      "00",
+                                      "01",
+                                      "+1",
+                                      " 1",
+                                      "1 ",
+                                      "-",
+                                      "9223372036854775807",
+                                      "-9223372036854775808",
+                                      "9223372036854775808",
+                                      "-9223372036854775809",
+                                      "127",
+                                      "128",
+                                      "-1",
+                                      "4095",
+                                      "-4096",
+                                      "4096",
+                                      "-4097",
+                                      "32767",
+                                      "-32769",
+                                      "8388607",
+                                      "-8388609",
+                                      "2147483647",
+                                      "-2147483649",
+                                      "99999999999999999999"};
     uint64_t kind = kv_rng_below(rng, 10);
     if (kind < 3) return kv_slice_cstr(odd[kv_rng_below(rng, sizeof odd / sizeof odd[0])]);
-    if (kind < 6) return kv_slice_of(buf, kv_format_i64(buf, (int64_t)(kv_rng_next(rng) >> kv_rng_below(rng, 64)) * (kv_rng_below(rng, 2) ? 1 : -1)));
+    if (kind < 6)
+        return kv_slice_of(buf, kv_format_i64(buf, (int64_t)(kv_rng_next(rng) >> kv_rng_below(rng, 64)) * (kv_rng_below(rng, 2) ? 1 : -1)));
     size_t len = kind == 6 ? kv_rng_below(rng, 6000) : kind == 7 ? 60 + kv_rng_below(rng, 10) : kv_rng_below(rng, 20);
     for (size_t i = 0; i < len; i++) buf[i] = (char)kv_rng_next(rng);
     return kv_slice_of(buf, len);
@@ -131,8 +155,8 @@ static void random_actions(uint64_t seed, bool faults) {
 
 /* Bytes as a real server dumps them. */
 static void known_bytes(kv_arena *arena) {
-    static const uint8_t expected[] = {36, 0, 0, 0, 6, 0, 0x05, 0x01, 0x83, 'a', 'b', 'c', 0x04, 0xdf, 0xff, 0x02, 0xf1, 0xe8, 0x23, 0x03, 0xf4, 0, 0,
-                                       0, 0, 0, 0, 0, 0x80, 0x09, 0xf2, 0x00, 0x00, 0x10, 0x04, 0xff};
+    static const uint8_t expected[] = {36,   0,    0,    0, 6, 0, 0x05, 0x01, 0x83, 'a', 'b',  'c',  0x04, 0xdf, 0xff, 0x02, 0xf1, 0xe8,
+                                       0x23, 0x03, 0xf4, 0, 0, 0, 0,    0,    0,    0,   0x80, 0x09, 0xf2, 0x00, 0x00, 0x10, 0x04, 0xff};
     uint8_t *lp = kv_lp_new(arena);
     lp = kv_lp_append(arena, lp, KV_LIT("5"));
     lp = kv_lp_append(arena, lp, KV_LIT("abc"));
@@ -162,7 +186,8 @@ static void known_bytes(kv_arena *arena) {
 
 static void back_length_limits(kv_arena *arena) {
     static char big[300000];
-    for (size_t len = 1; len < sizeof big; len = len < 130 || (len > 4090 && len < 4100) || (len > 16370 && len < 16390) ? len + 1 : len * 9 / 8) {
+    for (size_t len = 1; len < sizeof big;
+         len = len < 130 || (len > 4090 && len < 4100) || (len > 16370 && len < 16390) ? len + 1 : len * 9 / 8) {
         uint8_t *lp = kv_lp_new(arena);
         memset(big, 'q', len);
         lp = kv_lp_append(arena, lp, kv_slice_of(big, len));
@@ -179,7 +204,8 @@ static void many_items(kv_arena *arena) {
     uint8_t *lp = kv_lp_new(arena), *other;
     for (int i = 0; i < 70000; i++) CHECK((lp = kv_lp_append_int(arena, lp, i)) != NULL);
     CHECK(kv_lp_count(lp) == 70000 && kv_lp_get(kv_lp_at(lp, 69999)).num == 69999 && kv_lp_get(kv_lp_at(lp, -70000)).num == 0);
-    CHECK(kv_lp_at(lp, 70000) == NULL && kv_lp_at(lp, -70001) == NULL && kv_lp_at(lp, INT64_MIN) == NULL && kv_lp_at(lp, INT64_MAX) == NULL);
+    CHECK(kv_lp_at(lp, 70000) == NULL && kv_lp_at(lp, -70001) == NULL && kv_lp_at(lp, INT64_MIN) == NULL &&
+          kv_lp_at(lp, INT64_MAX) == NULL);
     other = kv_lp_dup(arena, lp);
     lp = kv_lp_delete_range(arena, lp, 100, 1000000);
     CHECK(kv_lp_count(lp) == 100 && kv_lp_check(lp));

@@ -20,12 +20,16 @@ static bool fails(const kv_vfs *vfs) {
     return true;
 }
 
-static int f_open(const kv_vfs *vfs, const char *path, int flags, unsigned mode) { return fails(vfs) ? -1 : kv_vfs_posix.open(vfs, path, flags, mode); }
+static int f_open(const kv_vfs *vfs, const char *path, int flags, unsigned mode) {
+    return fails(vfs) ? -1 : kv_vfs_posix.open(vfs, path, flags, mode);
+}
 static int f_close(const kv_vfs *vfs, int fd) {
     int rc = kv_vfs_posix.close(vfs, fd);
     return fails(vfs) ? -1 : rc;
 }
-static ssize_t f_read(const kv_vfs *vfs, int fd, void *out, size_t len) { return fails(vfs) ? -1 : kv_vfs_posix.read(vfs, fd, out, len < 3 ? len : 3); }
+static ssize_t f_read(const kv_vfs *vfs, int fd, void *out, size_t len) {
+    return fails(vfs) ? -1 : kv_vfs_posix.read(vfs, fd, out, len < 3 ? len : 3);
+}
 static ssize_t f_write(const kv_vfs *vfs, int fd, const void *bytes, size_t len) {
     return fails(vfs) ? -1 : kv_vfs_posix.write(vfs, fd, bytes, ((faulty *)vfs->ctx)->tiny ? 1 : len);
 }

@@ -9,11 +9,11 @@
  *                    |                    |     ^ fresh_place
  *      free_place ---+-> next free place -+-> none       (a freed block's first two bytes hold the next place, in units of 8 bytes)
  *
- * A slab is in its class's partial list while it has room, and moves to the arena's full list with its last block; it comes back when a few blocks
- * (reopen_at) are free again. What a slab needs is kept in its kv_span, which
+ * A slab is in its class's partial list while it has room, and moves to the arena's full list with its last block; it comes back when a
+ * few blocks (reopen_at) are free again. What a slab needs is kept in its kv_span, which
  * the block's address leads to (pages.h): blocks carry no header. A class's first slabs are as small as its size lets them be;
- * each further one is about a sixteenth of what the class holds, up to 64 KiB. A slab that empties goes back to the pool, unless it is its class's only
- * one with room, so that one key that comes and goes does not move pages.
+ * each further one is about a sixteenth of what the class holds, up to 64 KiB. A slab that empties goes back to the pool, unless it is
+ * its class's only one with room, so that one key that comes and goes does not move pages.
  *
  * Large blocks (up to 512 KiB) are spans of their own, huge ones mappings with a page before them that links them:
  *
@@ -21,8 +21,8 @@
  *
  * Neither depends on the arena's slabs, so they change hands without a copy.
  *
- * Invariants: used < capacity in partial lists; in the full list fewer than reopen_at blocks are free; the free list of a slab has as many places as blocks
- * below fresh_place are not used; `used` and `mapped` are the sums over slabs, spans and mappings.
+ * Invariants: used < capacity in partial lists; in the full list fewer than reopen_at blocks are free; the free list of a slab has as
+ * many places as blocks below fresh_place are not used; `used` and `mapped` are the sums over slabs, spans and mappings.
  *
  * Rejected: a header in each block (8 of 40 bytes); arenas with chunks of their own (64 shards with ten keys each would hold 64 chunks);
  * classes of powers of two and their halves (a quarter lost to rounding). */
@@ -87,9 +87,9 @@ size_t kv_arena_good_size(size_t bytes) {
     return bytes > SIZE_MAX - 2 * KV_PAGE ? bytes : page_round(bytes);
 }
 
-/* How many pages the next slab of a class should have: near a sixteenth of what it holds, and with a short tail. A small class may lose an
- * eighth to the tail rather than take many pages at once. Blocks above SPARSE bytes always get the fewest pages without a tail: the fewer blocks a slab
- * has, the sooner it empties and its pages serve another class. */
+/* How many pages the next slab of a class should have: near a sixteenth of what it holds, and with a short tail. A small class may lose
+ * an eighth to the tail rather than take many pages at once. Blocks above SPARSE bytes always get the fewest pages without a tail: the
+ * fewer blocks a slab has, the sooner it empties and its pages serve another class. */
 static unsigned slab_pages(size_t size, size_t pages_held) {
     size_t want = size > SPARSE ? 1 : pages_held / 16;
     if (want > SLAB_PAGES_MAX) want = SLAB_PAGES_MAX;
@@ -155,7 +155,8 @@ static inline void verify(bool good, const char *what, const void *ptr, size_t b
 
 /* ---- slabs ---- */
 
-/* How many free blocks bring a full slab back into its class's list: 1/32 of it, at most 8. One at a time would move lists at every call. */
+/* How many free blocks bring a full slab back into its class's list: 1/32 of it, at most 8. One at a time would move lists at every
+ * call. */
 static inline unsigned reopen_at(unsigned capacity) {
     unsigned part = capacity / 32;
     return part == 0 ? 1 : part > 8 ? 8 : part;
@@ -406,7 +407,8 @@ static bool slab_check(const kv_arena *arena, const kv_span *span, unsigned inde
     if (span->class_index != index || span->owner != owner_tag(arena) || span->is_full != full || span->used > span->capacity) return false;
     unsigned room = (unsigned)(span->capacity - span->used);
     if (full ? room >= reopen_at(span->capacity) : room == 0) return false;
-    if (span->capacity != span->pages * KV_PAGE / size || start_fresh * 8 % size != 0 || start_fresh * 8 / size > span->capacity) return false;
+    if (span->capacity != span->pages * KV_PAGE / size || start_fresh * 8 % size != 0 || start_fresh * 8 / size > span->capacity)
+        return false;
     size_t expected = start_fresh * 8 / size - span->used, seen = 0;
     const uint8_t *start = kv_span_start(span);
     for (unsigned place = span->free_place; place != KV_SPAN_NONE; place = link_read(start + place * 8)) {

@@ -1,7 +1,7 @@
 /* A slab arena: the memory of one shard. No locks and no atomics inside: the caller holds the shard's lock.
  *
- * An arena that some value has left (a container renamed into another shard, see kv_arena_share) also takes its own leaf lock, so that the
- * value can go on living here while another shard's lock guards it. Sizes are given back on free: no per-block header. */
+ * An arena that some value has left (a container renamed into another shard, see kv_arena_share) also takes its own leaf lock, so that
+ * the value can go on living here while another shard's lock guards it. Sizes are given back on free: no per-block header. */
 #ifndef KV_BASE_ARENA_H
 #define KV_BASE_ARENA_H
 
@@ -16,12 +16,13 @@ kv_arena *kv_arena_create(kv_mem *mem);
 /* Gives every page back, whatever is still allocated in it. Cost: O(pages). */
 void kv_arena_destroy(kv_arena *arena);
 
-/* NULL when out of memory. Aligned to 8 bytes; to 16, 32 or 64 when `bytes` is a multiple of that. kv_arena_free takes the size that was asked
- * for (any size of the same kv_arena_good_size will do); freeing NULL is fine. */
+/* NULL when out of memory. Aligned to 8 bytes; to 16, 32 or 64 when `bytes` is a multiple of that. kv_arena_free takes the size that was
+ * asked for (any size of the same kv_arena_good_size will do); freeing NULL is fine. */
 void *kv_arena_alloc(kv_arena *arena, size_t bytes);
 void kv_arena_free(kv_arena *arena, void *ptr, size_t bytes);
 
-/* Grows or shrinks, keeping the first min(old, new) bytes. NULL: out of memory, the old block is still valid. In place inside a size class. */
+/* Grows or shrinks, keeping the first min(old, new) bytes. NULL: out of memory, the old block is still valid. In place inside a size
+ * class. */
 void *kv_arena_realloc(kv_arena *arena, void *ptr, size_t old_bytes, size_t new_bytes);
 
 /* The bytes that a request for `bytes` really occupies: the room to grow in place. Pure. */
@@ -34,9 +35,9 @@ bool kv_arena_transfer(kv_arena *from, kv_arena *to, void *ptr, size_t bytes);
 /* From now on every call locks this arena's own mutex: a value that lives here is guarded by another shard's lock. Never undone. */
 void kv_arena_share(kv_arena *arena);
 
-size_t kv_arena_used(const kv_arena *arena);     /* bytes in live blocks, rounded to their classes (atomic read: any thread) */
-size_t kv_arena_mapped(const kv_arena *arena);   /* bytes of pages held (any thread) */
-void kv_arena_trim(kv_arena *arena);             /* give back free pages; cost O(free pages) */
-bool kv_arena_check(const kv_arena *arena);      /* every invariant; O(pages): for tests */
+size_t kv_arena_used(const kv_arena *arena);   /* bytes in live blocks, rounded to their classes (atomic read: any thread) */
+size_t kv_arena_mapped(const kv_arena *arena); /* bytes of pages held (any thread) */
+void kv_arena_trim(kv_arena *arena);           /* give back free pages; cost O(free pages) */
+bool kv_arena_check(const kv_arena *arena);    /* every invariant; O(pages): for tests */
 
 #endif

@@ -1,5 +1,5 @@
-/* The arena of KV_PLAIN_MALLOC builds: every block is a malloc of its own, so that the address sanitizer and valgrind see each overflow, leak
- * and use after free that recycled slabs would hide. Same contract, same answers from kv_arena_good_size at 8-byte grain.
+/* The arena of KV_PLAIN_MALLOC builds: every block is a malloc of its own, so that the address sanitizer and valgrind see each overflow,
+ * leak and use after free that recycled slabs would hide. Same contract, same answers from kv_arena_good_size at 8-byte grain.
  *
  *   | head: next, prev, bytes, owner (64 bytes, so that alignment promises hold) | block |
  *

@@ -1,5 +1,5 @@
-/* Time. A frozen clock answers frozen_us; a running one the system's time plus an offset. Advancing moves whichever is in use. The fields are
- * read one by one, so a reader that races with freeze or thaw may see the time from just before: only tests do that. */
+/* Time. A frozen clock answers frozen_us; a running one the system's time plus an offset. Advancing moves whichever is in use. The
+ * fields are read one by one, so a reader that races with freeze or thaw may see the time from just before: only tests do that. */
 #include "base/clock.h"
 #include <time.h>
 

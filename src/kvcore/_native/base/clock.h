@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 typedef struct kv_clock {
-    _Atomic bool frozen;       /* wall time stands still at frozen_us */
+    _Atomic bool frozen; /* wall time stands still at frozen_us */
     _Atomic int64_t frozen_us;
     _Atomic int64_t offset_us; /* added to the system's wall time while not frozen */
 } kv_clock;

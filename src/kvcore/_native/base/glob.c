@@ -1,10 +1,10 @@
-/* Glob matching without recursion. Every element of a pattern but '*' matches exactly one byte, so when a mismatch comes it is enough to let
- * the last star take one byte more and to try again from there: an earlier star could only move the later ones to the right. Hence
+/* Glob matching without recursion. Every element of a pattern but '*' matches exactly one byte, so when a mismatch comes it is enough to
+ * let the last star take one byte more and to try again from there: an earlier star could only move the later ones to the right. Hence
  * O(pattern * text) at worst, O(1) memory.
  *
- * The corners, which clients depend on: a class that is never closed ends with the pattern; a range may be written backwards; a backslash that
- * ends the pattern matches itself; in a class, ']' right after '[' closes it (an empty class matches nothing, '[^]' everything); the
- * empty text is matched by "" and "*" but not by "**". */
+ * The corners, which clients depend on: a class that is never closed ends with the pattern; a range may be written backwards; a
+ * backslash that ends the pattern matches itself; in a class, ']' right after '[' closes it (an empty class matches nothing, '[^]'
+ * everything); the empty text is matched by "" and "*" but not by "**". */
 #include "base/glob.h"
 
 static uint8_t lower(uint8_t c) { return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c; }

@@ -1,4 +1,5 @@
-/* Log lines: format into a buffer on the stack, make control characters visible (a client's name must not forge a line), hand it to the sink. */
+/* Log lines: format into a buffer on the stack, make control characters visible (a client's name must not forge a line), hand it to the
+ * sink. */
 #define _GNU_SOURCE 1 /* localtime_r, strcasecmp */
 #include "base/log.h"
 #include <errno.h>
@@ -47,10 +48,12 @@ void kv_log_to_fd(void *ctx, kv_log_level level, const char *text, size_t len) {
     clock_gettime(CLOCK_REALTIME, &now);
     localtime_r(&now.tv_sec, &local);
     char line[KV_LOG_MAX + 96];
-    int head = snprintf(line, sizeof line, "%ld:M %02d %s %d %02d:%02d:%02d.%03ld %c ", (long)getpid(), local.tm_mday, months[local.tm_mon % 12],
-                        local.tm_year + 1900, local.tm_hour, local.tm_min, local.tm_sec, now.tv_nsec / 1000000, ".-*#"[level & 3]);
+    int head =
+        snprintf(line, sizeof line, "%ld:M %02d %s %d %02d:%02d:%02d.%03ld %c ", (long)getpid(), local.tm_mday, months[local.tm_mon % 12],
+                 local.tm_year + 1900, local.tm_hour, local.tm_min, local.tm_sec, now.tv_nsec / 1000000, ".-*#"[level & 3]);
     if (head < 0 || len > KV_LOG_MAX) return;
     memcpy(line + head, text, len);
     line[(size_t)head + len] = '\n';
-    while (write(*(const int *)ctx, line, (size_t)head + len + 1) < 0 && errno == EINTR) {} /* a log that cannot be written is not worth failing for */
+    while (write(*(const int *)ctx, line, (size_t)head + len + 1) < 0 && errno == EINTR) {
+    } /* a log that cannot be written is not worth failing for */
 }

@@ -10,7 +10,8 @@
 
 typedef enum kv_log_level { KV_LOG_DEBUG, KV_LOG_VERBOSE, KV_LOG_NOTICE, KV_LOG_WARNING, KV_LOG_NOTHING } kv_log_level;
 
-/* Gets one formatted message: no time, no newline, control characters already made visible, at most KV_LOG_MAX bytes. Any thread may call it. */
+/* Gets one formatted message: no time, no newline, control characters already made visible, at most KV_LOG_MAX bytes. Any thread may
+ * call it. */
 typedef void (*kv_log_sink)(void *ctx, kv_log_level level, const char *text, size_t len);
 
 #define KV_LOG_MAX 1024

@@ -68,7 +68,8 @@ void kv_free(kv_mem *mem, void *ptr) {
     free(ptr);
 }
 
-/* An aligned mapping is cut out of a larger one. The plain call is tried first: the kernel often continues below the last aligned mapping. */
+/* An aligned mapping is cut out of a larger one. The plain call is tried first: the kernel often continues below the last aligned
+ * mapping. */
 void *kvi_map_aligned(size_t bytes, size_t align) {
     uint8_t *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED) return NULL;

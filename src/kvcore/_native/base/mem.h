@@ -1,7 +1,7 @@
 /* System memory of one engine: the only place that calls malloc and mmap. Thread-safe.
  *
- * Everything outside the shards (sessions, buffers, configuration) uses kv_malloc; shards use kv_arena (arena.h), which takes its pages from
- * here. A KV_FAULTS build can make the n-th allocation fail, once or from there on, to show that every failure is survived. */
+ * Everything outside the shards (sessions, buffers, configuration) uses kv_malloc; shards use kv_arena (arena.h), which takes its pages
+ * from here. A KV_FAULTS build can make the n-th allocation fail, once or from there on, to show that every failure is survived. */
 #ifndef KV_BASE_MEM_H
 #define KV_BASE_MEM_H
 
@@ -15,10 +15,10 @@ struct kv_chunk;
 
 /* Chunks of pages that all arenas of the engine share, see pages.c. Empty until the first arena allocates. */
 typedef struct kv_page_pool {
-    kv_mutex lock;                 /* guards the rest; nothing is taken under it */
-    struct kv_chunk *by_run[10];   /* chunks whose longest free run has 2^i .. 2^(i+1)-1 pages */
-    size_t chunks;                 /* all of them, full ones too */
-    size_t empty;                  /* chunks with no page in use */
+    kv_mutex lock;                  /* guards the rest; nothing is taken under it */
+    struct kv_chunk *by_run[10];    /* chunks whose longest free run has 2^i .. 2^(i+1)-1 pages */
+    size_t chunks;                  /* all of them, full ones too */
+    size_t empty;                   /* chunks with no page in use */
     size_t pages_used, pages_dirty; /* handed out; free but not yet given back to the system */
     uint64_t purged_ms;             /* when free pages were last given back */
 } kv_page_pool;
@@ -52,7 +52,10 @@ void *kv_mem_remap(kv_mem *mem, void *ptr, size_t old_bytes, size_t new_bytes);
 #ifdef KV_FAULTS
 bool kv_mem_fault(kv_mem *mem);
 #else
-static inline bool kv_mem_fault(kv_mem *mem) { (void)mem; return false; }
+static inline bool kv_mem_fault(kv_mem *mem) {
+    (void)mem;
+    return false;
+}
 #endif
 
 #endif

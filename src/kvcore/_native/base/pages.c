@@ -5,12 +5,12 @@
  *                                             |kv_chunk, kv_span[512] |  span 3 pages   | free      | span ..   |
  *                                             +-----------------------+-----------------+--- ... ---+-----------+
  *
- * The kv_span of page p lies at index p of the header; kv_chunk takes the place of the first four, which would describe the header itself. Only the
- * header pages that are touched cost memory: a small store touches one.
+ * The kv_span of page p lies at index p of the header; kv_chunk takes the place of the first four, which would describe the header
+ * itself. Only the header pages that are touched cost memory: a small store touches one.
  *
- * A chunk with free pages is in the list of its longest free run's power of two. A request looks at a few chunks whose longest run may be long enough, then
- * takes any from the lists above, and in the chunk the shortest run that fits. Freed pages stay resident ("dirty") for the next request
- * while they are few against those in use (purge_when_due). Empty chunks are unmapped but for one
+ * A chunk with free pages is in the list of its longest free run's power of two. A request looks at a few chunks whose longest run may
+ * be long enough, then takes any from the lists above, and in the chunk the shortest run that fits. Freed pages stay resident ("dirty")
+ * for the next request while they are few against those in use (purge_when_due). Empty chunks are unmapped but for one
  * and a 64th of all, and every one when nothing is in use: closing the last arena leaves nothing mapped.
  *
  * The first chunks forbid huge pages (a store with ten keys must not cost 2 MiB), later ones ask for them.
@@ -33,9 +33,9 @@ enum { SMALL_CHUNKS = 16 }; /* chunks before huge pages are asked for: 32 MiB */
 
 typedef struct kv_chunk {
     struct kv_chunk *next, *prev;
-    uint64_t free[WORDS]; /* bit p: page p is free */
+    uint64_t free[WORDS];             /* bit p: page p is free */
     uint16_t free_pages, dirty_pages; /* dirty <= free */
-    uint16_t longest;     /* longest free run */
+    uint16_t longest;                 /* longest free run */
     uint16_t magic;
 } kv_chunk;
 _Static_assert(sizeof(kv_chunk) <= HEADER_PAGES * sizeof(kv_span), "the chunk's own fields fit in the spans of its header pages");

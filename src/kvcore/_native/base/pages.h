@@ -1,4 +1,5 @@
-/* The engine's pool of pages: runs of 1 to 128 pages of 4 KiB ("spans") for arenas, cut from shared chunks. Thread-safe. Private to base/. */
+/* The engine's pool of pages: runs of 1 to 128 pages of 4 KiB ("spans") for arenas, cut from shared chunks. Thread-safe. Private to
+ * base/. */
 #ifndef KV_BASE_PAGES_H
 #define KV_BASE_PAGES_H
 
@@ -8,8 +9,8 @@
 #define KV_CHUNK ((size_t)2 << 20)
 #define KV_SPAN_MAX 128u /* pages */
 
-/* What is known of a span. It lies in the chunk's header, one a page, so that an address leads to it. The pool sets pages and back; the rest
- * belongs to the arena that holds the span. Places of blocks are in units of 8 bytes from the span's start. */
+/* What is known of a span. It lies in the chunk's header, one a page, so that an address leads to it. The pool sets pages and back; the
+ * rest belongs to the arena that holds the span. Places of blocks are in units of 8 bytes from the span's start. */
 typedef struct kv_span {
     struct kv_span *next, *prev;
     uint16_t free_place;  /* first freed block; KV_SPAN_NONE when none */
@@ -28,8 +29,8 @@ _Static_assert(sizeof(kv_span) == 32, "512 of them are four pages");
 /* A span of `pages` (1..KV_SPAN_MAX) with unknown contents, or NULL when out of memory. `back` of its pages is set for the first 256. */
 kv_span *kv_span_alloc(kv_mem *mem, unsigned pages);
 void kv_span_free(kv_mem *mem, kv_span *span);
-void kv_span_purge(kv_mem *mem);            /* give every free page back to the system */
-bool kv_page_pool_check(kv_mem *mem);       /* every invariant; takes the lock */
+void kv_span_purge(kv_mem *mem);      /* give every free page back to the system */
+bool kv_page_pool_check(kv_mem *mem); /* every invariant; takes the lock */
 
 /* Of mem.c: the account (which keeps the peak), and a mapping that is not counted. NULL when refused. */
 void kvi_mem_count_up(kv_mem *mem, size_t bytes);

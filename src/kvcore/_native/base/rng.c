@@ -1,5 +1,6 @@
 /* xoshiro256** (Blackman and Vigna, 2018), its state filled from one number by SplitMix64, so that no seed gives the all-zero state.
- * Bounded numbers by Lemire's multiply-and-reject (2019): the high word of a 128-bit product, rejecting the few low words that would bias it. */
+ * Bounded numbers by Lemire's multiply-and-reject (2019): the high word of a 128-bit product, rejecting the few low words that would
+ * bias it. */
 #include "base/rng.h"
 #include <errno.h>
 #include <sys/random.h>

@@ -1,10 +1,13 @@
-/* Randomness: a small fast generator (xoshiro256**) a thread or shard, seeded from the system or, in tests, from a number. Not for secrets. */
+/* Randomness: a small fast generator (xoshiro256**) a thread or shard, seeded from the system or, in tests, from a number. Not for
+ * secrets. */
 #ifndef KV_BASE_RNG_H
 #define KV_BASE_RNG_H
 #include <stddef.h>
 #include <stdbool.h>
 #include <stdint.h>
-typedef struct kv_rng { uint64_t s[4]; } kv_rng;
+typedef struct kv_rng {
+    uint64_t s[4];
+} kv_rng;
 void kv_rng_seed(kv_rng *rng, uint64_t seed);
 uint64_t kv_rng_next(kv_rng *rng);
 uint64_t kv_rng_below(kv_rng *rng, uint64_t n); /* uniform in [0, n), no modulo bias; n > 0 */

@@ -1,4 +1,5 @@
-/* SHA-1: 64-byte blocks, 80 rounds over a schedule kept as a ring of sixteen words. `block` holds the length % 64 bytes that wait for more. */
+/* SHA-1: 64-byte blocks, 80 rounds over a schedule kept as a ring of sixteen words. `block` holds the length % 64 bytes that wait for
+ * more. */
 #include "base/sha1.h"
 
 static uint32_t rotl(uint32_t x, int k) { return (x << k) | (x >> (32 - k)); }

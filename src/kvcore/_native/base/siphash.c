@@ -1,5 +1,6 @@
 /* SipHash-1-3: one round a word of eight bytes, three at the end. Words are read little-endian whatever the machine, so that a seed gives
- * the same hashes everywhere (tests fix it). The case-folding variant folds each word before mixing it: eight letters in a handful of operations. */
+ * the same hashes everywhere (tests fix it). The case-folding variant folds each word before mixing it: eight letters in a handful of
+ * operations. */
 #include "base/siphash.h"
 
 typedef struct state {
@@ -60,7 +61,8 @@ static inline uint64_t fold(uint64_t word) {
 }
 
 static inline uint64_t hash(const kv_hash_seed *seed, const uint8_t *at, size_t len, bool nocase) {
-    state s = {seed->k0 ^ 0x736f6d6570736575u, seed->k1 ^ 0x646f72616e646f6du, seed->k0 ^ 0x6c7967656e657261u, seed->k1 ^ 0x7465646279746573u};
+    state s = {seed->k0 ^ 0x736f6d6570736575u, seed->k1 ^ 0x646f72616e646f6du, seed->k0 ^ 0x6c7967656e657261u,
+               seed->k1 ^ 0x7465646279746573u};
     size_t left = len;
     for (; left >= 8; at += 8, left -= 8) {
         uint64_t word = nocase ? fold(load8(at)) : load8(at);

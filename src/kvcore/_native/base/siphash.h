@@ -2,7 +2,9 @@
 #ifndef KV_BASE_SIPHASH_H
 #define KV_BASE_SIPHASH_H
 #include "base/slice.h"
-typedef struct kv_hash_seed { uint64_t k0, k1; } kv_hash_seed;
+typedef struct kv_hash_seed {
+    uint64_t k0, k1;
+} kv_hash_seed;
 uint64_t kv_siphash(const kv_hash_seed *seed, const void *ptr, size_t len);
 uint64_t kv_siphash_nocase(const kv_hash_seed *seed, const void *ptr, size_t len); /* ASCII letters folded: command and option names */
 #endif

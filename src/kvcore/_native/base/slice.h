@@ -16,9 +16,7 @@ static inline kv_slice kv_slice_of(const void *ptr, size_t len) { return (kv_sli
 static inline kv_slice kv_slice_cstr(const char *s) { return (kv_slice){(const uint8_t *)s, strlen(s)}; }
 #define KV_LIT(literal) ((kv_slice){(const uint8_t *)(literal), sizeof(literal) - 1})
 
-static inline bool kv_slice_eq(kv_slice a, kv_slice b) {
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
-}
+static inline bool kv_slice_eq(kv_slice a, kv_slice b) { return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0); }
 
 /* memcmp order, shorter first on a common prefix: the order of sorted-set ties. */
 int kv_slice_cmp(kv_slice a, kv_slice b);

@@ -2,11 +2,11 @@
  *
  *   state 0 free --lock--> 1 held --a waiter comes--> 2 held, somebody may sleep --unlock--> 0 and wake one
  *
- * A waiter first spins for about a microsecond (critical sections here are shorter than a trip to the kernel), then marks the lock 2 and sleeps.
- * Whoever gets the lock after having slept leaves it at 2, since others may sleep still: at worst one needless wake-up.
+ * A waiter first spins for about a microsecond (critical sections here are shorter than a trip to the kernel), then marks the lock 2 and
+ * sleeps. Whoever gets the lock after having slept leaves it at 2, since others may sleep still: at worst one needless wake-up.
  *
- * Data that a lock guards is ordered by the acquire exchange that takes it and the release exchange that frees it; the futex itself only sleeps.
- * Rejected: pthread mutexes (40 bytes, no thread-sanitizer-friendly way to put a word wait on the same footing). */
+ * Data that a lock guards is ordered by the acquire exchange that takes it and the release exchange that frees it; the futex itself only
+ * sleeps. Rejected: pthread mutexes (40 bytes, no thread-sanitizer-friendly way to put a word wait on the same footing). */
 #define _GNU_SOURCE 1 /* pthread_setname_np */
 #include "base/sync.h"
 #include <errno.h>
@@ -46,8 +46,7 @@ void kv_mutex_init(kv_mutex *mutex, kv_rank rank, unsigned order) {
 void kv_mutex_lock_slow(kv_mutex *mutex) {
     for (int i = 0; i < SPINS; i++) {
         uint32_t state = atomic_load_explicit(&mutex->state, memory_order_relaxed);
-        if (state == 0 &&
-            atomic_compare_exchange_weak_explicit(&mutex->state, &state, 1, memory_order_acquire, memory_order_relaxed))
+        if (state == 0 && atomic_compare_exchange_weak_explicit(&mutex->state, &state, 1, memory_order_acquire, memory_order_relaxed))
             return;
         if (state == 2) break; /* somebody sleeps already: the holder is slow */
         cpu_relax();

@@ -8,19 +8,20 @@
 
 /* Ranks: a thread takes locks in ascending rank only. Shards share a rank and are ordered by index. */
 typedef enum kv_rank {
-    KV_RANK_SHARD = 1,     /* rank of shard i is KV_RANK_SHARD, sub-order i */
-    KV_RANK_CLIENTS = 10,  /* the registry of sessions */
+    KV_RANK_SHARD = 1,    /* rank of shard i is KV_RANK_SHARD, sub-order i */
+    KV_RANK_CLIENTS = 10, /* the registry of sessions */
     KV_RANK_PUBSUB = 11,
     KV_RANK_TRACKING = 12,
     KV_RANK_CONFIG = 13,
-    KV_RANK_SESSION = 14,  /* one session's mailbox and metadata */
-    KV_RANK_LOOP = 15,     /* a network thread's mailbox */
-    KV_RANK_STATS = 16,    /* slow log, latency events */
-    KV_RANK_ARENA = 20,    /* a shared arena */
-    KV_RANK_PAGES = 21     /* the engine's pool of pages */
+    KV_RANK_SESSION = 14, /* one session's mailbox and metadata */
+    KV_RANK_LOOP = 15,    /* a network thread's mailbox */
+    KV_RANK_STATS = 16,   /* slow log, latency events */
+    KV_RANK_ARENA = 20,   /* a shared arena */
+    KV_RANK_PAGES = 21    /* the engine's pool of pages */
 } kv_rank;
 
-/* A mutex of 4 bytes (futex; state 0 free, 1 held, 2 held with waiters) and its rank for the checker. Zero-initialised is unlocked, rank unset. */
+/* A mutex of 4 bytes (futex; state 0 free, 1 held, 2 held with waiters) and its rank for the checker. Zero-initialised is unlocked, rank
+ * unset. */
 typedef struct kv_mutex {
     _Atomic uint32_t state;
     uint16_t rank;
@@ -35,7 +36,10 @@ void kv_rank_acquire(const kv_mutex *mutex, bool tried); /* aborts on a wrong or
 void kv_rank_release(const kv_mutex *mutex);
 bool kv_rank_holds_any(void); /* does this thread hold any lock? Asserted false before blocking, I/O and Python */
 #else
-static inline void kv_rank_acquire(const kv_mutex *mutex, bool tried) { (void)mutex; (void)tried; }
+static inline void kv_rank_acquire(const kv_mutex *mutex, bool tried) {
+    (void)mutex;
+    (void)tried;
+}
 static inline void kv_rank_release(const kv_mutex *mutex) { (void)mutex; }
 static inline bool kv_rank_holds_any(void) { return false; }
 #endif
@@ -63,7 +67,10 @@ bool kv_wait_word(_Atomic uint32_t *word, uint32_t seen, uint64_t deadline_ns);
 void kv_wake_word(_Atomic uint32_t *word, bool all);
 
 /* Threads: `name` shows in ps and top (15 bytes). Returns KV_OK's value 0 or an errno. Signals are blocked in the new thread. */
-typedef struct kv_thread { unsigned long handle; bool joinable; } kv_thread;
+typedef struct kv_thread {
+    unsigned long handle;
+    bool joinable;
+} kv_thread;
 int kv_thread_start(kv_thread *thread, const char *name, void (*run)(void *), void *arg);
 void kv_thread_join(kv_thread *thread);
 

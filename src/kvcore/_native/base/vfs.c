@@ -1,7 +1,7 @@
 /* The POSIX implementation of kv_vfs and what is built on any implementation: whole files, read and replaced.
  *
- * Replacing: write "<path>.<pid>.<number>.tmp" -> fsync -> close -> rename over path -> fsync of the directory. Each arrow is a point where a crash leaves either
- * the old file or the new one. The temporary name is taken with O_EXCL, so that two writers never share it. */
+ * Replacing: write "<path>.<pid>.<number>.tmp" -> fsync -> close -> rename over path -> fsync of the directory. Each arrow is a point
+ * where a crash leaves either the old file or the new one. The temporary name is taken with O_EXCL, so that two writers never share it. */
 #define _GNU_SOURCE 1
 #include "base/vfs.h"
 #include <errno.h>
@@ -91,8 +91,8 @@ static int posix_fsync_dir(const kv_vfs *vfs, const char *path) {
     return rc;
 }
 
-const kv_vfs kv_vfs_posix = {NULL,         posix_open,   posix_close,  posix_read,      posix_write,    posix_fsync,
-                             posix_fdatasync, posix_rename, posix_unlink, posix_ftruncate, posix_fsync_dir};
+const kv_vfs kv_vfs_posix = {NULL,         posix_open,   posix_close,     posix_read,     posix_write, posix_fsync, posix_fdatasync,
+                             posix_rename, posix_unlink, posix_ftruncate, posix_fsync_dir};
 
 /* ---- on any implementation ---- */
 

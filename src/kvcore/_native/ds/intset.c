@@ -3,8 +3,8 @@
  *   | width u32 LE: 2, 4 or 8 | count u32 LE | member | member | ...        members: signed, LE, `width` bytes each, strictly ascending
  *
  * All members have the width of the widest. A member that needs more widens the set: being outside the old width's range it is smaller or
- * larger than all others, so it goes to one end while the others are moved, last first, into their wider places. A set never narrows again
- * (members come and go, and each widening costs O(n)). */
+ * larger than all others, so it goes to one end while the others are moved, last first, into their wider places. A set never narrows
+ * again (members come and go, and each widening costs O(n)). */
 #include "ds/intset.h"
 #include <string.h>
 

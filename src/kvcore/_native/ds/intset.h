@@ -1,7 +1,8 @@
-/* A sorted set of integers in one block: 16, 32 or 64 bits each, as wide as the widest member asks for. The byte format is that of RDB files.
+/* A sorted set of integers in one block: 16, 32 or 64 bits each, as wide as the widest member asks for. The byte format is that of RDB
+ * files.
  *
- * The block is kv_intset_bytes(set) bytes of the arena it was made in. Functions that change it return it, possibly moved; NULL: out of memory
- * or over 2^32-1 members, and nothing has changed. Searching is O(log n), changing O(n) (a memmove). */
+ * The block is kv_intset_bytes(set) bytes of the arena it was made in. Functions that change it return it, possibly moved; NULL: out of
+ * memory or over 2^32-1 members, and nothing has changed. Searching is O(log n), changing O(n) (a memmove). */
 #ifndef KV_DS_INTSET_H
 #define KV_DS_INTSET_H
 

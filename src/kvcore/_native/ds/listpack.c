@@ -1,6 +1,7 @@
 /* A listpack.
  *
- *   | bytes u32 LE | items u16 LE | item | item | ... | 0xFF |          items is 65535 when there are more: then they are counted by walking
+ *   | bytes u32 LE | items u16 LE | item | item | ... | 0xFF |          items is 65535 when there are more: then they are counted by
+ * walking
  *
  *   item:  | encoding and data (1..) | back length (1..5) |
  *
@@ -11,15 +12,16 @@
  *     11110000  u32 LE    bytes     string
  *     11110001 .. 11110100          integer of 16, 24, 32, 64 bits, LE
  *
- *   The back length is the size of the encoding and data, seven bits a byte, to be read from its end towards its beginning: bit 7 of a byte says
+ *   The back length is the size of the encoding and data, seven bits a byte, to be read from its end towards its beginning: bit 7 of a
+ * byte says
  *   that another one stands before it. It makes walking backwards possible.
  *
- * All changes are one splice: find the size, make room (in place while the arena's size class stays the same, else in a new block into which
- * head, new items and tail are copied once), then write. Nothing is changed before the room is there.
+ * All changes are one splice: find the size, make room (in place while the arena's size class stays the same, else in a new block into
+ * which head, new items and tail are copied once), then write. Nothing is changed before the room is there.
  *
- * Invariants: the header's bytes are the block's size; the item count is exact or 65535; walking forward from the header meets 0xFF at the last byte and
- * nowhere earlier; each back length equals the size before it. Strings that are canonical integers are stored as integers by every function here, but
- * listpacks from outside may hold them as strings: comparing is by text. */
+ * Invariants: the header's bytes are the block's size; the item count is exact or 65535; walking forward from the header meets 0xFF at
+ * the last byte and nowhere earlier; each back length equals the size before it. Strings that are canonical integers are stored as
+ * integers by every function here, but listpacks from outside may hold them as strings: comparing is by text. */
 #include "ds/listpack.h"
 #include "base/num.h"
 
@@ -78,12 +80,12 @@ static inline size_t core_size(const uint8_t *pos) {
     if (lead < 0xe0) return 2;
     if (lead < 0xf0) return 2 + ((size_t)(lead & 0x0f) << 8 | pos[1]);
     switch (lead) {
-        case 0xf0: return 5 + (size_t)load_le(pos + 1, 4);
-        case 0xf1: return 3;
-        case 0xf2: return 4;
-        case 0xf3: return 5;
-        case 0xf4: return 9;
-        default: return 0;
+    case 0xf0: return 5 + (size_t)load_le(pos + 1, 4);
+    case 0xf1: return 3;
+    case 0xf2: return 4;
+    case 0xf3: return 5;
+    case 0xf4: return 9;
+    default: return 0;
     }
 }
 

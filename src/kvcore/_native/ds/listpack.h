@@ -1,11 +1,12 @@
 /* A listpack: many small items in one block, in the byte format that RDB files hold (see listpack.c for the drawing).
  *
- * A listpack is one block of kv_lp_bytes(lp) bytes that belongs to the arena it was made in; every function that takes an arena needs that one
- * (kv_lp_dup copies to another). Functions that change a listpack return it, possibly moved; on failure (out of memory, or more than
- * KV_LP_MAX_BYTES) they return NULL and the listpack is as it was, at its old place. A removal can fail as well: it may move to a smaller block.
+ * A listpack is one block of kv_lp_bytes(lp) bytes that belongs to the arena it was made in; every function that takes an arena needs
+ * that one (kv_lp_dup copies to another). Functions that change a listpack return it, possibly moved; on failure (out of memory, or more
+ * than KV_LP_MAX_BYTES) they return NULL and the listpack is as it was, at its old place. A removal can fail as well: it may move to a
+ * smaller block.
  *
- * A position is a pointer to an item's first byte, or NULL for none. Any change makes all positions stale; the functions that change hand a
- * new one back. An item given to a function must not point into the listpack that is changed. */
+ * A position is a pointer to an item's first byte, or NULL for none. Any change makes all positions stale; the functions that change
+ * hand a new one back. An item given to a function must not point into the listpack that is changed. */
 #ifndef KV_DS_LISTPACK_H
 #define KV_DS_LISTPACK_H
 
@@ -54,8 +55,8 @@ bool kv_lp_equals(const uint8_t *pos, kv_slice text); /* compares as text, integ
 const uint8_t *kv_lp_find(const uint8_t *lp, const uint8_t *from, kv_slice text, size_t skip);
 
 /* ---- changing ---- */
-/* The general change, atomic: removes `remove` items at `pos` (fewer when the end comes first; pos NULL is the end) and puts `count` items in
- * their place. *out (may be NULL): the first new item; without new items, the item after the removed ones, or NULL at the end. */
+/* The general change, atomic: removes `remove` items at `pos` (fewer when the end comes first; pos NULL is the end) and puts `count`
+ * items in their place. *out (may be NULL): the first new item; without new items, the item after the removed ones, or NULL at the end. */
 uint8_t *kv_lp_splice(kv_arena *arena, uint8_t *lp, const uint8_t *pos, size_t remove, const kv_lp_item *items, size_t count,
                       const uint8_t **out);
 uint8_t *kv_lp_append(kv_arena *arena, uint8_t *lp, kv_slice str);
@@ -70,13 +71,13 @@ uint8_t *kv_lp_delete(kv_arena *arena, uint8_t *lp, const uint8_t *pos, const ui
 uint8_t *kv_lp_delete_range(kv_arena *arena, uint8_t *lp, int64_t index, size_t count);
 
 /* ---- sizes ---- */
-size_t kv_lp_item_bytes(kv_lp_item item);       /* what the item would take, exactly */
-size_t kv_lp_entry_bytes(const uint8_t *pos);   /* what the item at pos takes */
+size_t kv_lp_item_bytes(kv_lp_item item);        /* what the item would take, exactly */
+size_t kv_lp_entry_bytes(const uint8_t *pos);    /* what the item at pos takes */
 bool kv_lp_fits(const uint8_t *lp, size_t more); /* may `more` bytes of items be added? */
 
 /* ---- checks ---- */
-/* Is this a listpack, for bytes from outside? Header and end mark; `deep` walks every item too (O(bytes)). After a deep yes every function
- * above is safe on it. Items are not required to be in their shortest encoding. */
+/* Is this a listpack, for bytes from outside? Header and end mark; `deep` walks every item too (O(bytes)). After a deep yes every
+ * function above is safe on it. Items are not required to be in their shortest encoding. */
 bool kv_lp_validate(const uint8_t *bytes, size_t len, bool deep);
 bool kv_lp_check(const uint8_t *lp); /* kv_lp_validate of our own, deep */
 
