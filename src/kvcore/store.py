@@ -46,7 +46,13 @@ SESSION_COMMANDS = {
     "HELLO": "open(decode_responses=...)",
     "RESET": "a new open()",
     "QUIT": "close()",
+    "CLIENT REPLY": "pipeline()",
+    "CLIENT TRACKING": "a client on db.serve()",
 }
+
+
+def _name(word: Any) -> str:
+    return (word.decode(errors="replace") if isinstance(word, bytes) else str(word)).upper()
 
 
 def _session_only(name: str) -> RedisError:
@@ -121,9 +127,11 @@ class Store(Commands[Text], Generic[Text]):
         """Any command, as words: `db.execute("OBJECT", "ENCODING", "key")`. The reply is as the engine gives it."""
         if not words:
             raise make(ResponseError, "execute() needs a command")
-        name = words[0].decode(errors="replace") if isinstance(words[0], bytes) else str(words[0])
-        if name.upper() in SESSION_COMMANDS:
-            raise _session_only(name.upper())
+        name = _name(words[0])
+        if name == "CLIENT" and len(words) > 1:
+            name = f"CLIENT {_name(words[1])}"
+        if name in SESSION_COMMANDS:
+            raise _session_only(name)
         return self._run(words)
 
     execute_command = execute
@@ -139,6 +147,16 @@ class Store(Commands[Text], Generic[Text]):
     def quit(self) -> NoReturn:
         """Belongs to a session; close() ends the store."""
         raise _session_only("QUIT")
+
+    def client_reply(self, reply: str) -> NoReturn:
+        """Belongs to a session, which a store does not keep."""
+        raise _session_only("CLIENT REPLY")
+
+    def client_tracking(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Belongs to a session, which a store does not keep."""
+        raise _session_only("CLIENT TRACKING")
+
+    client_tracking_on = client_tracking_off = client_tracking
 
     def _new_session(self) -> Session:
         if self.closed:

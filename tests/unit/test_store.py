@@ -218,7 +218,9 @@ def test_errors_are_raised(db: kvcore.Store[bytes]) -> None:
         db.execute()
 
 
-@pytest.mark.parametrize("words", [("MULTI",), (b"watch", "k"), ("SUBSCRIBE", "c"), ("SELECT", 1), ("Monitor",)])
+@pytest.mark.parametrize(
+    "words", [("MULTI",), (b"watch", "k"), ("SUBSCRIBE", "c"), ("SELECT", 1), ("Monitor",), ("client", "reply", "off")]
+)
 def test_what_belongs_to_a_session_says_what_to_use(db: kvcore.Store[bytes], words: tuple[object, ...]) -> None:
     with pytest.raises(kvcore.ResponseError, match="belongs to one session; use"):
         db.execute(*words)
@@ -458,3 +460,15 @@ def test_opening_and_closing_leaks_neither_memory_nor_threads_nor_descriptors() 
     assert len(os.listdir("/proc/self/task")) <= threads + 4
     assert len(os.listdir("/proc/self/fd")) <= descriptors
     assert resident_kib() - memory < 4096
+
+
+def test_methods_that_belong_to_a_session_say_so_too(db: kvcore.Store[bytes]) -> None:
+    for use in (
+        lambda: db.select(1),
+        lambda: db.quit(),
+        lambda: db.reset(),
+        lambda: db.client_reply("OFF"),
+        lambda: db.client_tracking_on(),
+    ):
+        with pytest.raises(kvcore.ResponseError, match="belongs to one session; use"):
+            use()
