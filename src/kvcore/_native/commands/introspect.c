@@ -274,7 +274,7 @@ static void get_keys(kv_ctx *c, bool with_flags) {
         kv_reply_error(c->reply, "ERR Invalid command specified");
         return;
     }
-    if (command->key_spec_count == 0 && command->keys == NULL) {
+    if (!kv_command_has_keys(command)) {
         kv_reply_error(c->reply, "ERR The command has no key arguments");
         return;
     }

@@ -259,6 +259,13 @@ int kv_keys_set(const kv_command *command, int argc, const kv_slice *argv, kv_ke
     return list.count;
 }
 
+bool kv_command_has_keys(const kv_command *command) {
+    for (size_t i = 0; i < command->key_spec_count; i++) {
+        if ((command->key_specs[i].flags & KV_KEY_NOT_KEY) == 0) return true;
+    }
+    return command->keys != NULL;
+}
+
 bool kv_command_locks_all(const kv_command *command, int argc, const kv_slice *argv) {
     if ((command->flags & KV_CMD_ALL_KEYS) != 0) return true;
     if ((command->flags & KV_CMD_MAYBE_ALL_KEYS) == 0) return false;

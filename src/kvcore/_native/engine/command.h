@@ -239,6 +239,9 @@ uint32_t kv_command_hash(kv_slice name, uint32_t parent);
  * handler replies the error before it looks at one. Never reads outside argv. A key given twice is listed twice. NOT_KEY specs (shard channels) are left out. O(keys). */
 int kv_command_keys(const kv_command *command, int argc, const kv_slice *argv, kv_key_ref *out, int cap);
 
+/* Whether any call of it may have keys; channels (NOT_KEY) do not count. */
+bool kv_command_has_keys(const kv_command *command);
+
 /* Whether this call needs every shard: ALL_KEYS, or SORT with a BY or GET pattern that looks other keys up. */
 bool kv_command_locks_all(const kv_command *command, int argc, const kv_slice *argv);
 
