@@ -183,11 +183,14 @@ void kv_cmd_hgetdel(kv_ctx *c) {
 
 /* ---- HSETEX ---- */
 
-/* Do the conditions hold? NX and XX look at the key, FNX and FXX at every field. */
-static bool allowed(kv_ctx *c, const kv_value *v, const options *o) {
+/* NX and XX look at the key, before the time is read. */
+static bool key_allowed(const kv_value *v, const options *o) {
+    return !((o->conditions & COND_NX) != 0 && v != NULL) && !((o->conditions & COND_XX) != 0 && v == NULL);
+}
+
+/* FNX and FXX look at every field, after the time was read. */
+static bool fields_allowed(kv_ctx *c, const kv_value *v, const options *o) {
     kv_hash_item item;
-    if ((o->conditions & COND_NX) != 0 && v != NULL) return false;
-    if ((o->conditions & COND_XX) != 0 && v == NULL) return false;
     if ((o->conditions & (COND_FNX | COND_FXX)) == 0) return true;
     bool wanted = (o->conditions & COND_FXX) != 0;
     for (int i = 0; i < o->fields.count; i++) {
@@ -244,8 +247,10 @@ void kv_cmd_hsetex(kv_ctx *c) {
     if (!read_options(c, set_words, 2, &o)) return;
     int64_t expiry = o.ttl == TTL_KEEP ? KV_HASH_KEEP_EXPIRY : KV_HASH_NO_EXPIRY;
     kv_key key = kv_ctx_key(c, 1);
-    if (!kv_ctx_find_type(c, &key, KV_HASH, KV_FIND_WRITE, &v) || !read_time(c, &o, &expiry)) return;
-    if (!allowed(c, v, &o)) kv_reply_int(c->reply, 0);
+    if (!kv_ctx_find_type(c, &key, KV_HASH, KV_FIND_WRITE, &v)) return;
+    bool allowed = key_allowed(v, &o);
+    if (allowed && !read_time(c, &o, &expiry)) return;
+    if (!allowed || !fields_allowed(c, v, &o)) kv_reply_int(c->reply, 0);
     else if (takes_time(o.ttl) && expiry <= kv_hash_now(c)) set_in_the_past(c, &key, v, &o);
     else set_fields(c, &o, expiry);
 }

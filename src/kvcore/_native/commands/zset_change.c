@@ -81,13 +81,27 @@ static void announce_added(kv_ctx *c, const kv_key *key, const add_options *o, c
     kv_ctx_changed(c, key, KV_EVENT_ZSET, (o->flags & KV_ZADD_INCR) != 0 ? "zincr" : "zadd");
 }
 
+static size_t longest_member(const kv_ctx *c, const add_options *o) {
+    size_t longest = 0;
+    for (int i = o->first + 1; i < c->argc; i += 2)
+        if (c->argv[i].len > longest) longest = c->argv[i].len;
+    return longest;
+}
+
+static void add_to_old(kv_ctx *c, const kv_key *key, kv_value *v, const add_options *o, const double *scores) {
+    add_result r;
+    kv_ctx_modify(c, key, v);
+    if (!kv_ctx_ok(c, kv_zset_prepare(v, kv_ctx_arena(key), kv_ctx_limits(c), (size_t)o->pairs, longest_member(c, o)))) return;
+    add_pairs(c, key, v, o, scores, &r);
+    announce_added(c, key, o, &r);
+    if (kv_ctx_ok(c, r.status)) reply_added(c, o, &r);
+}
+
 /* A fresh set joins the key space when it is filled, so that a failure leaves no key behind. */
 static void add_to_new(kv_ctx *c, const kv_key *key, const add_options *o, const double *scores) {
     add_result r;
     kv_value fresh = {0};
-    size_t longest = 0;
-    for (int i = o->first + 1; i < c->argc; i += 2)
-        if (c->argv[i].len > longest) longest = c->argv[i].len;
+    size_t longest = longest_member(c, o);
     if (kv_ctx_open(c, key) == NULL) return;
     kv_arena *arena = kv_ctx_arena(key);
     if (!kv_ctx_ok(c, kv_zset_create(&fresh, arena, kv_ctx_limits(c), (size_t)o->pairs, longest))) return;
@@ -108,16 +122,9 @@ static void add(kv_ctx *c, const add_options *o) {
     kv_key key = kv_ctx_key(c, 1);
     if (kv_ctx_find_type(c, &key, KV_ZSET, KV_FIND_WRITE, &v)) {
         add_result r = {.last = KV_ZADD_REFUSED};
-        if (v != NULL) {
-            kv_ctx_modify(c, &key, v);
-            add_pairs(c, &key, v, o, scores, &r);
-            announce_added(c, &key, o, &r);
-            if (kv_ctx_ok(c, r.status)) reply_added(c, o, &r);
-        } else if ((o->flags & KV_ZADD_XX) != 0) {
-            reply_added(c, o, &r);
-        } else {
-            add_to_new(c, &key, o, scores);
-        }
+        if (v != NULL) add_to_old(c, &key, v, o, scores);
+        else if ((o->flags & KV_ZADD_XX) != 0) reply_added(c, o, &r);
+        else add_to_new(c, &key, o, scores);
     }
     if (scores != few) kv_free(kv_ctx_mem(c), scores);
 }

@@ -70,18 +70,30 @@ static kv_zset_ranks rank_range(const kv_value *v, const range_request *r) {
     return ranks;
 }
 
+/* How many members of the run LIMIT's offset passes over; false: all of them. A negative offset counts from the run's far end in a skiplist and gives
+ * nothing in a listpack: nobody meant it that way, but that is what servers answer. */
+static bool offset_of(const kv_value *v, const range_request *r, uint64_t count, uint64_t *skip) {
+    if (r->kind == BY_RANK) {
+        *skip = 0;
+    } else if (r->offset >= 0) {
+        *skip = (uint64_t)r->offset;
+    } else {
+        uint64_t back = (uint64_t)0 - (uint64_t)r->offset;
+        if (v->enc != KV_ENC_SKIPLIST || back > count) return false;
+        *skip = count - back;
+    }
+    return *skip < count;
+}
+
 static run find_run(const kv_value *v, const range_request *r) {
     kv_zset_ranks ranks;
     if (r->kind == BY_RANK) ranks = rank_range(v, r);
     else if (r->kind == BY_SCORE) ranks = kv_zset_find_range(v, &r->score_range);
     else ranks = kv_zset_find_lex(v, &r->lex_range);
-    uint64_t count = ranks.end - ranks.first, skip = 0;
-    if (r->kind != BY_RANK) {
-        if (r->offset < 0 || (uint64_t)r->offset >= count) return (run){0, 0};
-        skip = (uint64_t)r->offset;
-        count -= skip;
-        if (r->limit >= 0 && (uint64_t)r->limit < count) count = (uint64_t)r->limit;
-    }
+    uint64_t count = ranks.end - ranks.first, skip;
+    if (!offset_of(v, r, count, &skip)) return (run){0, 0};
+    count -= skip;
+    if (r->kind != BY_RANK && r->limit >= 0 && (uint64_t)r->limit < count) count = (uint64_t)r->limit;
     if (count == 0) return (run){0, 0};
     return (run){r->direction == REVERSE ? ranks.end - 1 - (size_t)skip : ranks.first + (size_t)skip, (size_t)count};
 }

@@ -1,4 +1,7 @@
 /* Sorted sets: looking members up, counting ranges, random members, scanning. */
+#include <math.h>
+#include <stdio.h>
+
 #include "base/num.h"
 #include "commands/picks.h"
 #include "commands/scan_options.h"
@@ -84,12 +87,30 @@ void kv_cmd_zlexcount(kv_ctx *c) {
 
 /* ---- ZSCAN ---- */
 
+/* Servers print the scores of a skiplist with 17 digits here, and only here; those of a listpack are the text that is stored. */
+typedef struct scan {
+    kv_scan_page page;
+    bool digits17;
+} scan;
+
+/* "%.17g", whatever the decimal point of the process's locale. */
+static kv_slice score_text(double score, char text[KV_DOUBLE_MAX]) {
+    size_t len = (size_t)snprintf(text, KV_DOUBLE_MAX, "%.17g", score);
+    if (isfinite(score) && strspn(text, "0123456789+-e") != len) text[strspn(text, "0123456789+-e")] = '.';
+    return kv_slice_of(text, len);
+}
+
 static void scan_item(void *ctx, const kv_zset_item *item) {
-    kv_scan_page *page = ctx;
+    scan *s = ctx;
+    kv_scan_page *page = &s->page;
+    char text[KV_DOUBLE_MAX];
     if (!kv_scan_wants(page->options, item->member)) return;
     kv_reply_bulk(&page->writer, item->member);
-    if (!page->options->names_only) kv_reply_bulk_double(&page->writer, item->score);
-    page->written += page->options->names_only ? 1 : 2;
+    page->written++;
+    if (page->options->names_only) return;
+    if (s->digits17) kv_reply_bulk(&page->writer, score_text(item->score, text));
+    else kv_reply_bulk_double(&page->writer, item->score);
+    page->written++;
 }
 
 void kv_cmd_zscan(kv_ctx *c) {
@@ -98,10 +119,10 @@ void kv_cmd_zscan(kv_ctx *c) {
     kv_scan_options options = {.count = 10, .match_all = true};
     if (!kv_ctx_cursor(c, 2, &cursor) || !kv_zset_find(c, &v)) return;
     if (v != NULL && !kv_scan_options_read(c, KV_SCAN_ZSET, &options)) return; /* a missing key is answered before options are looked at */
-    kv_scan_page page;
-    kv_scan_page_init(&page, c, &options);
-    cursor = v == NULL ? 0 : kv_zset_scan(v, cursor, options.count, scan_item, &page);
-    kv_scan_page_finish(&page, c, cursor);
+    scan s = {.digits17 = v != NULL && v->enc == KV_ENC_SKIPLIST};
+    kv_scan_page_init(&s.page, c, &options);
+    cursor = v == NULL ? 0 : kv_zset_scan(v, cursor, options.count, scan_item, &s);
+    kv_scan_page_finish(&s.page, c, cursor);
 }
 
 /* ---- ZRANDMEMBER ---- */

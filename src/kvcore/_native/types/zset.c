@@ -274,6 +274,11 @@ bool kv_zset_check(const kv_value *v) {
     return true;
 }
 
+kv_status kv_zset_prepare(kv_value *v, kv_arena *a, const kv_limits *limits, size_t members, size_t longest) {
+    if (members <= limits->zset_max_listpack_entries && longest <= limits->zset_max_listpack_value) return KV_OK;
+    return to_big(v, a);
+}
+
 /* ---- one member ---- */
 
 bool kv_zset_score(const kv_value *v, kv_slice member, double *score) {

@@ -40,6 +40,9 @@ size_t kv_zset_length(const kv_value *v);
 size_t kv_zset_memory(const kv_value *v, size_t samples); /* bytes beside the value itself, from `samples` members (0: all) */
 bool kv_zset_check(const kv_value *v);
 
+/* Converts to the skiplist form when `members` pairs, or a member of `longest` bytes, do not fit a listpack. ZADD calls it once in front. */
+kv_status kv_zset_prepare(kv_value *v, kv_arena *a, const kv_limits *limits, size_t members, size_t longest);
+
 /* ---- one member ---- */
 bool kv_zset_score(const kv_value *v, kv_slice member, double *score);
 
