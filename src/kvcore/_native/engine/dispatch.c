@@ -165,15 +165,10 @@ static uint64_t lock_set(const kv_ctx *c) {
 
 /* ---- the checks ---- */
 
-static bool is_local(const kv_session *session) {
-    return session->in_process || strncmp(session->address, "127.", 4) == 0 || strncmp(session->address, "[::1]", 5) == 0 ||
-           strncmp(session->address, "/", 1) == 0;
-}
-
 /* enable-debug-command and friends: no, yes, or local connections only. */
 static bool protected_allowed(const kv_ctx *c) {
     int64_t mode = kv_setting(&c->engine->settings, KV_CFG_ENABLE_DEBUG_COMMAND);
-    return mode == KV_ENABLE_DEBUG_COMMAND_YES || (mode == KV_ENABLE_DEBUG_COMMAND_LOCAL && is_local(c->session));
+    return mode == KV_ENABLE_DEBUG_COMMAND_YES || (mode == KV_ENABLE_DEBUG_COMMAND_LOCAL && kv_session_is_local(c->session));
 }
 
 static bool is_named(const kv_command *command, const char *name) { return strcmp(command->full_name, name) == 0; }
@@ -239,15 +234,24 @@ static kv_outcome run(kv_ctx *c) {
         kv_reply_status(c->reply, "QUEUED");
         return KV_OUTCOME_DONE;
     }
+    bool writes = (c->command->flags & (KV_CMD_WRITE | KV_CMD_MAY_REPLICATE)) != 0;
+    if (!session->nonblocking) kv_unit_lock(c, lock_set(c), writes);
+    else if (!kv_unit_trylock(c, lock_set(c), writes)) return KV_OUTCOME_BUSY;
     if (atomic_load_explicit(&c->engine->monitor_count, memory_order_relaxed) > 0 && (c->command->flags & (KV_CMD_SKIP_MONITOR | KV_CMD_ADMIN)) == 0)
         kv_monitor_feed(c);
     size_t before = c->reply->out->len;
-    kv_unit_lock(c, lock_set(c), (c->command->flags & (KV_CMD_WRITE | KV_CMD_MAY_REPLICATE)) != 0);
     kv_call(c);
     kv_unit_finish(c);
     if (c->blocked) return KV_OUTCOME_BLOCKED;
     log_call(c, c->duration_ns, c->reply->out->len - before);
     return KV_OUTCOME_DONE;
+}
+
+/* Whether a call is over in a microsecond or so: what a thread may run while it holds Python's GIL. */
+static bool is_short(const kv_ctx *c) {
+    bool command = (c->command->flags & KV_CMD_FAST) != 0 || (c->command->group == KV_GROUP_STRING && !is_named(c->command, "lcs"));
+    if (!command || c->argc > 64 || kv_setting(&c->engine->settings, KV_CFG_MAXMEMORY) > 0) return false;
+    return request_bytes(c) < 64 * 1024;
 }
 
 static kv_outcome checked(kv_ctx *c) {
@@ -263,6 +267,7 @@ static kv_outcome checked(kv_ctx *c) {
         return KV_OUTCOME_DONE;
     }
     atomic_store_explicit(&session->last_command, c->command, memory_order_relaxed);
+    if (session->nonblocking && !is_short(c)) return KV_OUTCOME_BUSY;
     const char *error = refusal(c, text);
     if (error != NULL) return is_named(c->command, "exec") && kv_in_multi(session) ? reject_exec(c, error) : reject(c, error);
     if (paused(c) && !(kv_in_multi(session) && !is_named(c->command, "exec"))) return KV_OUTCOME_PAUSED;
@@ -315,7 +320,7 @@ kv_outcome kv_execute(kv_session *session, int argc, const kv_slice *argv, kv_bu
     size_t start = out->len;
     kv_ctx c = {.engine = engine, .session = session, .argv = argv, .argc = argc, .db = session->db, .reply = &reply, .unit = &unit};
     kv_outcome outcome = checked(&c);
-    if (outcome == KV_OUTCOME_PAUSED) return outcome;
+    if (outcome == KV_OUTCOME_PAUSED || outcome == KV_OUTCOME_BUSY) return outcome;
     apply_reply_mode(session, out, start);
     show_state(session);
     atomic_fetch_add_explicit(&session->commands, 1, memory_order_relaxed);

@@ -57,6 +57,7 @@ typedef struct kv_session {
     bool in_process;           /* no socket: embedded calls; not limited by protected mode, not listed as a normal client */
     _Atomic bool closing;              /* close after the replies written so far are sent */
     bool close_now;            /* close without sending */
+    bool nonblocking;          /* the caller holds something that others need (Python's GIL): no waiting, no long work (KV_OUTCOME_BUSY) */
     _Atomic bool monitor;
     _Atomic bool no_evict, no_touch;
     bool readonly;             /* READONLY/READWRITE are cluster's; kept for RESET */
@@ -102,6 +103,9 @@ kv_session *kv_session_create(struct kv_engine *engine, const kv_session_ops *op
 void kv_session_destroy(kv_session *session);
 void kv_session_retain(kv_session *session);
 void kv_session_release(kv_session *session);
+
+/* In-process, a Unix socket, or the loopback interface: what options with the value `local` ask. */
+bool kv_session_is_local(const kv_session *session);
 
 /* Back to the state of a new connection: RESET. */
 void kv_session_reset(kv_session *session);

@@ -54,6 +54,21 @@ void kv_unit_lock(kv_ctx *c, uint64_t mask, bool writes) {
     c->unit->locked = mask;
 }
 
+bool kv_unit_trylock(kv_ctx *c, uint64_t mask, bool writes) {
+    uint64_t locked = 0;
+    for (uint64_t left = mask; left != 0; left &= left - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(left);
+        if (!kv_mutex_trylock(&c->engine->store.shards[i].lock)) break;
+        locked |= UINT64_C(1) << i;
+    }
+    if (locked == mask && (!writes || (waiters_mask(c->engine, mask) & ~mask) == 0)) {
+        c->unit->locked = mask;
+        return true;
+    }
+    kv_unlock_shards(c->engine, locked);
+    return false;
+}
+
 void kv_begin_write(kv_ctx *c) {
     if (c->unit->epoch != 0) return;
     c->unit->epoch = atomic_load_explicit(&c->engine->epoch, memory_order_acquire);

@@ -18,6 +18,8 @@ typedef struct kv_ready {
 /* Locks `mask`, and with it the shards that serving the blocked clients of those shards would need (`writes` only): a unit may not lock more
  * once it has begun to change things. */
 void kv_unit_lock(kv_ctx *c, uint64_t mask, bool writes);
+/* The same without waiting; false: some shard is taken, nothing is locked. */
+bool kv_unit_trylock(kv_ctx *c, uint64_t mask, bool writes);
 /* Publishes, serves waiters, unlocks, wakes. unit->locked is 0 afterwards. */
 void kv_unit_finish(kv_ctx *c);
 
