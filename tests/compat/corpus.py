@@ -102,7 +102,7 @@ def replay(pair: Pair, lines: Sequence[Line]) -> list[tuple[int, Difference]]:
     pair.reset()
     for index, line in enumerate(lines):
         found = pair.step(index, line.step)
-        if found is not None:
+        if found is not None and found.kind not in pair.ignore:
             out.append((line.number, found))
         events = [split_events(side.events()) for side in (pair.a, pair.b)]
         for (_, expired), collected in zip(events, late, strict=True):
@@ -111,7 +111,7 @@ def replay(pair: Pair, lines: Sequence[Line]) -> list[tuple[int, Difference]]:
         if ordered_a != ordered_b and "events" not in pair.ignore:
             out.append((line.number, Difference("events", index, line.step, repr(ordered_a), repr(ordered_b))))
     last = len(lines) - 1
-    if (found := pair.checkpoint(last, lines[last].step)) is not None:
+    if (found := pair.checkpoint(last, lines[last].step)) is not None and found.kind not in pair.ignore:
         out.append((lines[last].number, found))
     if sorted(late[0]) != sorted(late[1]):
         out.append((0, Difference("events", last, lines[last].step, repr(sorted(late[0])), repr(sorted(late[1])))))
@@ -123,6 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--a", default="valkey", help="the reference: HOST:PORT, valkey, redis or kvcore")
     parser.add_argument("--b", default="kvcore", help="the server under test: HOST:PORT, valkey, redis or kvcore")
     parser.add_argument("--resp", choices=["2", "3", "both"], default="both")
+    parser.add_argument("--ignore", default="", help="kinds not reported: events,keyspace,pushes,...")
     parser.add_argument("files", nargs="*", type=Path, default=sorted(DIRECTORY.glob("*.txt")))
     options = parser.parse_args(arguments)
     a, b = Target(options.a), Target(options.b)
@@ -132,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for path in options.files:
                 lines = load(path)
                 total += len(lines)
-                differences += _report(a, b, protocol, path, lines)
+                differences += _report(a, b, protocol, path, lines, frozenset(options.ignore.split(",")))
     finally:
         a.stop()
         b.stop()
@@ -140,10 +141,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if differences else 0
 
 
-def _report(a: Target, b: Target, protocol: int, path: Path, lines: list[Line]) -> int:
+def _report(a: Target, b: Target, protocol: int, path: Path, lines: list[Line], ignore: frozenset[str]) -> int:
     pair = None
     try:
-        pair = Pair(a.address, b.address, protocol)
+        pair = Pair(a.address, b.address, protocol, ignore)
         found = replay(pair, lines)
     except (ServerGone, ConnectionClosed, ReplyTimeout, ProtocolError) as error:
         print(f"{path.name} RESP{protocol}: {type(error).__name__}: {error}")

@@ -136,7 +136,7 @@ def hello(a: Reply, b: Reply, _: Context) -> bool:
     def masked(reply: Reply) -> list[bytes]:
         out = [item.encode() for item in reply.items]
         for index in range(0, len(out) - 1, 2):
-            if reply.items[index].data in (b"server", b"version", b"id"):
+            if reply.items[index].data in (b"server", b"version", b"id", b"modules"):
                 out[index + 1] = reply.items[index + 1].kind
         return out
 
@@ -183,7 +183,7 @@ RULES: Final[dict[str, Rule]] = {
     "lastsave": Rule(kind, CLOCK),
     "object|idletime": Rule(about(2), CLOCK),
     "object|freq": Rule(kind, "the counter is probabilistic"),
-    "hello": Rule(hello, "id, name and version of the server are its own"),
+    "hello": Rule(hello, "id, name, version and modules of the server are its own"),
     "client|id": Rule(kind, OWN_STATE),
     "client|getredir": Rule(about(1 << 40), OWN_STATE),
     "client|info": Rule(client_line, OWN_STATE),

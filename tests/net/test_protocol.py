@@ -238,7 +238,7 @@ RAW: dict[str, bytes] = {
 
 
 def without_run_ids(reply: bytes) -> bytes:
-    """HELLO's answer names the server, its version and the connection."""
+    """HELLO's answer names the server, its version, its modules and the connection."""
     if b"$6\r\nserver\r\n" not in reply:
         return reply
     parser = Parser()
@@ -247,7 +247,7 @@ def without_run_ids(reply: bytes) -> bytes:
     assert hello is not None
     kept = [item.encode() for item in hello.items]
     for index in range(0, len(kept), 2):
-        if hello.items[index].data in (b"server", b"version", b"id"):
+        if hello.items[index].data in (b"server", b"version", b"id", b"modules"):
             kept[index + 1] = b"?"
     return b"".join(kept) + parser.pending
 
