@@ -1,4 +1,8 @@
-"""The native store behind `Store` objects, and its sessions, through the wide door (cffi).
+"""The native store behind `Store` objects, and its sessions.
+
+Two doors. A `Session` is a client through the wide one (cffi): pipelines, subscriptions, blocked calls of any length.
+Calls on a store itself go through a `Pool` of the hot one (binding/fast.c), where there is one. KVCORE_DOOR=wide in the
+environment leaves the hot one shut, so that tests can compare the two.
 
 Life. An `Engine` is retained by each Store that uses it; the last one to let go begins its end. A session that is
 inside a call at that moment is told to stop, and whoever closes the last session frees the native store: nobody waits
@@ -19,6 +23,7 @@ from typing import Any
 
 import msgpack
 
+from kvcore._native import fast, ffi, lib
 from kvcore.errors import ClosedError, DataError, ForkedError, RedisError, ResponseError, from_reply, make
 
 # A wait inside the engine lasts at most this long before Python looks for signals: Ctrl-C is noticed within it.
@@ -48,6 +53,8 @@ def _after_fork_in_child() -> None:
     for engine in list(_engines):
         engine.forked = True
         engine.lock = threading.RLock()
+        for pool in list(engine.pools):
+            pool.abandon()
 
 
 def obtain(name: str | None, databases: int, config: Mapping[str, str | int]) -> Engine:
@@ -79,12 +86,14 @@ def close_all(idle: list[Session]) -> None:
             return
 
 
-def give_up(engine: Engine, idle: list[Session]) -> None:
+def give_up(engine: Engine, idle: list[Session], pool: Any) -> None:
     """What closing a Store does, also when it is garbage."""
     if engine.forked:
         idle.clear()
         return
     close_all(idle)
+    if pool is not None:
+        pool.close()
     engine.release()
 
 
@@ -93,8 +102,6 @@ class Engine:
 
     def __init__(self, name: str | None, databases: int, text: str) -> None:
         """`text` is configuration in valkey.conf's syntax, in which `databases` is stated too."""
-        from kvcore._native import ffi, lib
-
         self.name = name
         self.databases = databases
         self.forked = False
@@ -105,7 +112,8 @@ class Engine:
         self._users = 0
         self._ended = False
         self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
-        self._clients = 0  # native sessions alive
+        self.pools: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._clients = 0  # native sessions and pools alive
         raw = text.encode(errors="surrogateescape")
         error = ffi.new("char[]", 512)
         self.native: Any = lib.kvcore_open(raw, len(raw), 0, error, len(error))
@@ -179,9 +187,23 @@ class Engine:
             client, session.client = session.client, None
         if client is not None:
             self._lib.kvcore_disconnect(client)
-            with self.lock:
-                self._clients -= 1
-            self._free_when_unused()
+            self._one_less()
+
+    def _one_less(self) -> None:
+        with self.lock:
+            self._clients -= 1
+        self._free_when_unused()
+
+    def pool(self, db: int, encoding: str | None, errors: str) -> Any:
+        """Sessions for the hot door, or None where there is none."""
+        if fast is None or os.environ.get("KVCORE_DOOR") == "wide":
+            return None
+        with self.lock:
+            address = int(self._ffi.cast("uintptr_t", self.checked().native))
+            pool = fast.Pool(address, db, encoding, errors, encode, from_reply, self._one_less)
+            self._clients += 1
+            self.pools.add(pool)
+        return pool
 
     # --- serving ---
 
@@ -298,7 +320,8 @@ class Session:
             raise closed_error()
 
     def _replies(self, words: Sequence[Any]) -> list[Any]:
-        self._usable()
+        if self.stop or self.engine.forked or self.client is None:
+            self._usable()
         lib, ffi = self._lib, self._ffi
         encoding = self._encoding or "utf-8"
         encoded = [word if type(word) is bytes else encode(word, encoding, self._errors) for word in words]
@@ -306,7 +329,7 @@ class Session:
         lengths = ffi.new("size_t[]", [len(word) for word in encoded])
         try:
             outcome = lib.kvcore_run(self.client, len(encoded), argv, lengths)
-            while outcome in (lib.KVCORE_BLOCKED, lib.KVCORE_PAUSED):
+            while outcome and outcome in (lib.KVCORE_BLOCKED, lib.KVCORE_PAUSED):
                 outcome = lib.kvcore_wait(self.client, SLICE_MS)
                 if self.stop:
                     raise closed_error()
@@ -318,21 +341,26 @@ class Session:
             if lib.kvcore_cancel(self.client):
                 raise
             outcome = lib.KVCORE_DONE
-        if outcome == lib.KVCORE_NO_MEMORY:
-            raise MemoryError("no memory for the reply")
-        if outcome == lib.KVCORE_CLOSED:
-            raise closed_error()
+        if outcome:
+            raise MemoryError("no memory for the reply") if outcome == lib.KVCORE_NO_MEMORY else closed_error()
         return self._decode(lib.kvcore_reply(self.client, self._length))
 
     def _decode(self, raw: Any) -> list[Any]:
         """Everything in a buffer of msgpack, whose length is in `_length`."""
-        unpacker = msgpack.Unpacker(
-            raw=True, strict_map_key=False, max_buffer_size=0, ext_hook=_extension, list_hook=_container
-        )
-        unpacker.feed(self._ffi.buffer(raw, self._length[0]))
+        data = self._ffi.unpack(raw, self._length[0])
+        try:
+            items = [msgpack.unpackb(data, **UNPACK)]
+        except msgpack.ExtraData:
+            unpacker = msgpack.Unpacker(max_buffer_size=0, **UNPACK)
+            unpacker.feed(data)
+            items = list(unpacker)
+        except ValueError:
+            if data:
+                raise
+            return []  # CLIENT REPLY OFF
         if self._encoding is None:
-            return list(unpacker)
-        return [_text(item, self._encoding, self._errors) for item in unpacker]
+            return items
+        return [_text(item, self._encoding, self._errors) for item in items]
 
 
 class Push(list[Any]):
@@ -367,6 +395,9 @@ def _container(items: list[Any]) -> Any:
         return items[1]
 
 
+UNPACK: dict[str, Any] = {"raw": True, "strict_map_key": False, "ext_hook": _extension, "list_hook": _container}
+
+
 def _text(value: Any, encoding: str, errors: str) -> Any:
     """The same reply with str for bytes."""
     if isinstance(value, bytes):
@@ -385,6 +416,10 @@ def _text(value: Any, encoding: str, errors: str) -> Any:
 def encode(word: Any, encoding: str = "utf-8", errors: str = "strict") -> bytes:
     """A key, value or argument as bytes: bytes-like as they are, str encoded, int and float in decimal. Nothing else
     is guessed at."""
+    if type(word) is str:
+        return word.encode(encoding, errors)
+    if type(word) is int:
+        return b"%d" % word
     if isinstance(word, str):
         return word.encode(encoding, errors)
     if isinstance(word, (bytes, bytearray, memoryview)):

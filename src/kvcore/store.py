@@ -11,10 +11,11 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Generic, Literal, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar, overload
 
 from kvcore import _engine
 from kvcore._engine import Engine, Session
+from kvcore._native import fast
 from kvcore.clock import Clock
 from kvcore.commands import Commands
 from kvcore.errors import RedisError, ResponseError, WatchError, make
@@ -59,7 +60,26 @@ def _session_only(name: str) -> RedisError:
     return make(ResponseError, f"{name} belongs to one session; use {SESSION_COMMANDS[name]}")
 
 
-class Store(Commands[Text], Generic[Text]):
+if TYPE_CHECKING or fast is None:
+
+    class Door:
+        """The methods that applications call in loops, in C: binding/fast.c. It passes what it cannot take to
+        `_wide_`."""
+
+        def _attach(self, pool: Any) -> None:
+            """Calls go through this pool from now on."""
+
+        def _fast_run(self, words: Sequence[Any]) -> Any:
+            return self._wide_run(words)
+
+        def _wide_run(self, words: Sequence[Any]) -> Any:
+            raise NotImplementedError
+
+else:
+    Door = fast.Door
+
+
+class Store(Door, Commands[Text], Generic[Text]):
     """A key-value store. Made by `kvcore.open()`; close it, or use it as a context manager."""
 
     def __init__(self, engine: Engine, db: int, encoding: str | None, errors: str) -> None:
@@ -68,21 +88,26 @@ class Store(Commands[Text], Generic[Text]):
         self._encoding = encoding
         self._errors = errors
         self._idle: list[Session] = []
+        self._closed = False
         self._clock = Clock(engine)
         engine.retain()
-        self._finish: Any = weakref.finalize(self, _engine.give_up, engine, self._idle)
+        pool = engine.pool(db, encoding, errors)
+        if pool is not None:
+            self._attach(pool)
+        self._finish: Any = weakref.finalize(self, _engine.give_up, engine, self._idle, pool)
 
     # --- life ---
 
     def close(self) -> None:
         """Give the store up. A private store's data is gone; a shared one's, with its last user. May be called
         again."""
+        self._closed = True
         self._finish()
 
     @property
     def closed(self) -> bool:
         """Was it closed?"""
-        return not self._finish.alive
+        return self._closed
 
     def __enter__(self) -> Store[Text]:
         return self
@@ -116,12 +141,27 @@ class Store(Commands[Text], Generic[Text]):
     # --- running commands ---
 
     def _run(self, words: Sequence[Any], shape: Shape = None) -> Any:
-        session = self._borrow_session()
-        try:
-            reply = session.execute(words)
-        finally:
-            self._return_session(session)
+        reply = self._fast_run(words)
         return reply if shape is None else shape(reply)
+
+    def _wide_run(self, words: Sequence[Any]) -> Any:
+        """Any command through the wide door."""
+        idle = self._idle
+        try:
+            session = idle.pop()
+        except IndexError:
+            session = self._new_session()
+        try:
+            return session.execute(words)
+        finally:
+            idle.append(session)
+            if self._closed:  # meanwhile, by another thread
+                _engine.close_all(idle)
+
+    def _refuse(self) -> NoReturn:
+        """Called by the hot door when its pool is closed."""
+        self._engine.checked()
+        raise _engine.closed_error()
 
     def execute(self, *words: Any) -> Any:
         """Any command, as words: `db.execute("OBJECT", "ENCODING", "key")`. The reply is as the engine gives it."""
@@ -175,7 +215,7 @@ class Store(Commands[Text], Generic[Text]):
             session.close()
             return
         self._idle.append(session)
-        if self.closed:  # meanwhile, by another thread
+        if self._closed:  # meanwhile, by another thread
             _engine.close_all(self._idle)
 
     # --- more than one command ---
@@ -329,6 +369,12 @@ class Store(Commands[Text], Generic[Text]):
         if not isinstance(address, tuple):
             raise make(RedisError, "this store is not served on a port: call serve() first")
         return address[1]
+
+
+# The hot door's methods hide those of the same names; it finds them under this name.
+for _name_ in vars(Door):
+    if hasattr(Commands, _name_) and not _name_.startswith("_"):
+        setattr(Store, f"_wide_{_name_}", getattr(Commands, _name_))
 
 
 @overload

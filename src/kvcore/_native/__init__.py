@@ -24,10 +24,7 @@ def _load_fast() -> ModuleType | None:
     loader = ExtensionFileLoader(name, _kvcore.__file__)
     spec = spec_from_loader(name, loader, origin=_kvcore.__file__)
     assert spec is not None
-    try:
-        module = module_from_spec(spec)
-    except ImportError:
-        return None
+    module = module_from_spec(spec)
     loader.exec_module(module)
     sys.modules[name] = module
     return module
