@@ -186,7 +186,7 @@ void kv_cmd_latency_doctor(kv_ctx *c) {
 static bool show_histogram(kv_ctx *c, const kv_command *command) {
     kv_command_stats *stats = &c->engine->command_stats[command->id];
     const kv_histogram *histogram = atomic_load_explicit(&stats->histogram, memory_order_acquire);
-    uint64_t calls = histogram == NULL ? 0 : atomic_load_explicit(&histogram->total, memory_order_relaxed);
+    uint64_t calls = histogram == NULL ? 0 : kv_histogram_total(histogram);
     if (calls == 0) return false;
     kv_reply_bulk_cstr(c->reply, command->full_name);
     kv_reply_map(c->reply, 2);

@@ -23,12 +23,17 @@ void kv_histogram_record(kv_mem *mem, _Atomic(kv_histogram *) *slot, uint64_t va
         if (atomic_compare_exchange_strong_explicit(slot, &histogram, fresh, memory_order_acq_rel, memory_order_acquire)) histogram = fresh;
         else kv_free(mem, fresh); /* another thread was first */
     }
-    atomic_fetch_add_explicit(&histogram->total, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&histogram->counts[bucket_of(value)], 1, memory_order_relaxed);
 }
 
+uint64_t kv_histogram_total(const kv_histogram *histogram) {
+    uint64_t total = 0;
+    for (unsigned i = 0; i < KV_HISTOGRAM_BUCKETS; i++) total += atomic_load_explicit(&histogram->counts[i], memory_order_relaxed);
+    return total;
+}
+
 uint64_t kv_histogram_percentile(const kv_histogram *histogram, double percentile) {
-    uint64_t total = atomic_load_explicit(&histogram->total, memory_order_relaxed);
+    uint64_t total = kv_histogram_total(histogram);
     if (total == 0) return 0;
     uint64_t wanted = (uint64_t)(percentile / 100.0 * (double)total + 0.5), seen = 0;
     if (wanted == 0) wanted = 1;
@@ -51,6 +56,5 @@ uint64_t kv_histogram_count_upto(const kv_histogram *histogram, uint64_t limit) 
 }
 
 void kv_histogram_clear(kv_histogram *histogram) {
-    atomic_store_explicit(&histogram->total, 0, memory_order_relaxed);
     for (unsigned i = 0; i < KV_HISTOGRAM_BUCKETS; i++) atomic_store_explicit(&histogram->counts[i], 0, memory_order_relaxed);
 }

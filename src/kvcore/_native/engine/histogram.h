@@ -8,7 +8,6 @@
 #define KV_HISTOGRAM_BUCKETS (KV_HISTOGRAM_SUB * 37u)
 
 typedef struct kv_histogram {
-    _Atomic uint64_t total;
     _Atomic uint32_t counts[KV_HISTOGRAM_BUCKETS];
 } kv_histogram;
 
@@ -18,6 +17,8 @@ void kv_histogram_record(kv_mem *mem, _Atomic(kv_histogram *) *slot, uint64_t va
 uint64_t kv_histogram_percentile(const kv_histogram *histogram, double percentile);
 /* How many recorded values are <= limit. */
 uint64_t kv_histogram_count_upto(const kv_histogram *histogram, uint64_t limit);
+/* How many values were recorded. O(buckets). */
+uint64_t kv_histogram_total(const kv_histogram *histogram);
 void kv_histogram_clear(kv_histogram *histogram);
 
 #endif
