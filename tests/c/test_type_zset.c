@@ -118,8 +118,10 @@ static void compare_ranges(world *w, unsigned names) {
         hits++;
         first = i;
     }
-    ranks = kv_zset_find_lex(&w->v, &lex);
-    CHECK(ranks.end - ranks.first == hits && (hits == 0 || ranks.first == first));
+    for (int reverse = 0; reverse < 2; reverse++) {
+        ranks = kv_zset_find_lex(&w->v, &lex, reverse != 0);
+        CHECK(ranks.end - ranks.first == hits && (hits == 0 || ranks.first == first));
+    }
 }
 
 static void compare(world *w, unsigned names) {

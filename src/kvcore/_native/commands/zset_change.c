@@ -188,7 +188,7 @@ static void remove_range(kv_ctx *c, range_kind kind, const char *event) {
     kv_zset_ranks ranks = {0, 0};
     if (v != NULL && kind == BY_RANK) ranks = kv_zset_clip_ranks(v, r.start, r.stop);
     if (v != NULL && kind == BY_SCORE) ranks = kv_zset_find_range(v, &r.scores);
-    if (v != NULL && kind == BY_LEX) ranks = kv_zset_find_lex(v, &r.lex);
+    if (v != NULL && kind == BY_LEX) ranks = kv_zset_find_lex(v, &r.lex, false);
     size_t count = ranks.end - ranks.first;
     if (count > 0) {
         kv_ctx_modify(c, &key, v);

@@ -89,7 +89,7 @@ static run find_run(const kv_value *v, const range_request *r) {
     kv_zset_ranks ranks;
     if (r->kind == BY_RANK) ranks = rank_range(v, r);
     else if (r->kind == BY_SCORE) ranks = kv_zset_find_range(v, &r->score_range);
-    else ranks = kv_zset_find_lex(v, &r->lex_range);
+    else ranks = kv_zset_find_lex(v, &r->lex_range, r->direction == REVERSE);
     uint64_t count = ranks.end - ranks.first, skip;
     if (!offset_of(v, r, count, &skip)) return (run){0, 0};
     count -= skip;

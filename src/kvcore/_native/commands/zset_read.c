@@ -81,7 +81,7 @@ void kv_cmd_zlexcount(kv_ctx *c) {
     }
     if (!kv_zset_find(c, &v)) return;
     kv_zset_ranks ranks = {0, 0};
-    if (v != NULL) ranks = kv_zset_find_lex(v, &range);
+    if (v != NULL) ranks = kv_zset_find_lex(v, &range, false);
     kv_reply_int(c->reply, (int64_t)(ranks.end - ranks.first));
 }
 

@@ -112,25 +112,48 @@ static uint8_t *small_rescore(kv_arena *a, uint8_t *lp, const uint8_t *pos, kv_s
     return next;
 }
 
-/* Is a member in a range? Exactly one of the two ranges is given. */
-static bool in_range(const kv_zrange *scores, const kv_lex_range *lex, const kv_zset_item *item) {
-    return scores != NULL ? kv_zrange_has(scores, item->score) : kv_lex_range_has(lex, item->member);
-}
-
-static kv_zset_ranks small_range(const uint8_t *lp, const kv_zrange *scores, const kv_lex_range *lex) {
+static kv_zset_ranks small_range(const uint8_t *lp, const kv_zrange *range) {
     kv_zset_ranks ranks = {0, 0};
     size_t rank = 0;
-    kv_zset_item item;
-    for (const uint8_t *pos = kv_lp_first(lp); pos != NULL; pos = kv_lp_next(lp, kv_lp_next(lp, pos)), rank++) {
-        small_read(lp, pos, &item);
-        if (!in_range(scores, lex, &item)) {
-            if (ranks.end != 0) break;
-            continue;
-        }
+    for (const uint8_t *pos = kv_lp_first(lp); pos != NULL; rank++) {
+        pos = kv_lp_next(lp, pos);
+        bool inside = kv_zrange_has(range, small_score(pos));
+        pos = kv_lp_next(lp, pos);
+        if (!inside && ranks.end != 0) break;
+        if (!inside) continue;
         if (ranks.end == 0) ranks.first = rank;
         ranks.end = rank + 1;
     }
     return ranks;
+}
+
+static bool member_in(const uint8_t *pos, const kv_lex_range *range) {
+    char scratch[KV_LP_SCRATCH];
+    return kv_lex_range_has(range, kv_lp_text(pos, scratch));
+}
+
+static const uint8_t *pair_before(const uint8_t *lp, const uint8_t *pos) {
+    const uint8_t *score = kv_lp_prev(lp, pos);
+    return score == NULL ? NULL : kv_lp_prev(lp, score);
+}
+
+/* The search passes members until one is on the near side of the range's far bound, and takes members from there to the far bound. With equal scores
+ * that is the range; with differing ones it is what servers do, first looking whether the outermost members leave anything to find. */
+static kv_zset_ranks small_lex(const uint8_t *lp, const kv_lex_range *range, bool reverse) {
+    kv_zset_ranks none = {0, 0};
+    const kv_lex_range above = {range->min, {KV_LEX_MAX, {NULL, 0}}}, below = {{KV_LEX_MIN, {NULL, 0}}, range->max};
+    const uint8_t *head = kv_lp_first(lp);
+    if (head == NULL) return none;
+    const uint8_t *tail = kv_lp_prev(lp, kv_lp_last(lp));
+    if (!member_in(head, &below) || !member_in(tail, &above)) return none;
+    const kv_lex_range *enter = reverse ? &below : &above, *stay = reverse ? &above : &below;
+    const uint8_t *pos = reverse ? tail : head;
+    size_t passed = 0, taken = 0;
+    for (; pos != NULL && !member_in(pos, enter); passed++) pos = reverse ? pair_before(lp, pos) : kv_lp_next(lp, kv_lp_next(lp, pos));
+    for (; pos != NULL && member_in(pos, stay); taken++) pos = reverse ? pair_before(lp, pos) : kv_lp_next(lp, kv_lp_next(lp, pos));
+    if (!reverse) return taken == 0 ? none : (kv_zset_ranks){passed, passed + taken};
+    size_t end = kv_lp_count(lp) / 2 - passed;
+    return taken == 0 ? none : (kv_zset_ranks){end - taken, end};
 }
 
 /* ---- turning into a skiplist ---- */
@@ -349,14 +372,14 @@ bool kv_zset_rank(const kv_value *v, kv_slice member, size_t *rank, double *scor
 /* ---- ranges ---- */
 
 kv_zset_ranks kv_zset_find_range(const kv_value *v, const kv_zrange *range) {
-    if (is_small(v)) return small_range(small_of(v), range, NULL);
+    if (is_small(v)) return small_range(small_of(v), range);
     kv_zset_ranks ranks;
     kv_skiplist_score_range(kv_zset_big_list(big_of(v)), range, &ranks.first, &ranks.end);
     return ranks;
 }
 
-kv_zset_ranks kv_zset_find_lex(const kv_value *v, const kv_lex_range *range) {
-    if (is_small(v)) return small_range(small_of(v), NULL, range);
+kv_zset_ranks kv_zset_find_lex(const kv_value *v, const kv_lex_range *range, bool reverse) {
+    if (is_small(v)) return small_lex(small_of(v), range, reverse);
     kv_zset_ranks ranks;
     kv_skiplist_lex_range(kv_zset_big_list(big_of(v)), range, &ranks.first, &ranks.end);
     return ranks;

@@ -69,7 +69,8 @@ bool kv_zset_rank(const kv_value *v, kv_slice member, size_t *rank, double *scor
 /* By score: kv_zrange; by bytes (meaningful when all scores are equal): kv_lex_range; both of ds/skiplist.h. */
 typedef struct kv_zset_ranks { size_t first, end; } kv_zset_ranks; /* [first, end); first == end: empty */
 kv_zset_ranks kv_zset_find_range(const kv_value *v, const kv_zrange *range);
-kv_zset_ranks kv_zset_find_lex(const kv_value *v, const kv_lex_range *range);
+/* When scores differ there is no right answer; `reverse` (the search starts at the high end) then decides which run of members is meant. */
+kv_zset_ranks kv_zset_find_lex(const kv_value *v, const kv_lex_range *range, bool reverse);
 /* Removes members `first` .. `first + count - 1` by rank (what is there of them). Allocation may fail only in a listpack. */
 kv_status kv_zset_remove_ranks(kv_value *v, kv_arena *a, size_t first, size_t count);
 
