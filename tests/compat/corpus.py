@@ -100,10 +100,19 @@ def replay(pair: Pair, lines: Sequence[Line]) -> list[tuple[int, Difference]]:
     out: list[tuple[int, Difference]] = []
     late: tuple[list[Event], list[Event]] = ([], [])
     pair.reset()
+    waiting = 0  # commands sent whose reply is still to be read
     for index, line in enumerate(lines):
+        at = line.step[0]
+        assert isinstance(at, int)
         found = pair.step(index, line.step)
         if found is not None and found.kind not in pair.ignore:
             out.append((line.number, found))
+        if line.step[1] in (b"!send", b"!read"):
+            waiting += 1 if line.step[1] == b"!send" else -1
+        elif not waiting and not _left_alone(line.step) and (found := pair.framing(index, line.step, at)) is not None:
+            out.append((line.number, found))
+            for side in (pair.a, pair.b):
+                side.drop(at)
         events = [split_events(side.events()) for side in (pair.a, pair.b)]
         for (_, expired), collected in zip(events, late, strict=True):
             collected += expired
@@ -116,6 +125,11 @@ def replay(pair: Pair, lines: Sequence[Line]) -> list[tuple[int, Difference]]:
     if sorted(late[0]) != sorted(late[1]):
         out.append((0, Difference("events", last, lines[last].step, repr(sorted(late[0])), repr(sorted(late[1])))))
     return out
+
+
+def _left_alone(step: Step) -> bool:
+    """Commands after which an extra PING would be seen: CLIENT CACHING is for the next command only, QUIT closes."""
+    return isinstance(step[1], bytes) and step[1].upper() in (b"CLIENT", b"QUIT")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

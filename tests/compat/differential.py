@@ -19,6 +19,7 @@ import random
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +62,7 @@ PUSHED: Final = {
 }
 _COMPUTED: Final = re.compile(rb"\{(s|ms)([+-]\d+)\}\Z")
 _MARKER: Final = b"__marker__"
+_MARK: Final = Reply(b"$", _MARKER)
 
 
 class ServerGone(Exception):
@@ -295,6 +297,10 @@ def _is_message(reply: Reply) -> bool:
     return reply.kind == b"*" and len(reply.items) >= 3 and reply.items[0].data in PUSHED
 
 
+def _is_delivery(reply: Reply) -> bool:
+    return len(reply.items) >= 3 and reply.items[0].data in (b"message", b"pmessage", b"smessage")
+
+
 def _is_pong(reply: Reply, token: bytes) -> bool:
     return reply.data == token or (
         len(reply.items) == 2 and reply.items[1].data == token and reply.items[0].data == b"pong"
@@ -505,7 +511,9 @@ class Pair:
                 if len(reply.items) == 3 and b"subscribe" in reply.items[0].data:
                     shard = reply.items[0].data in (b"ssubscribe", b"sunsubscribe")  # counted apart from the others
                     side.subscriptions[at][shard] = reply.items[2].value != 0
-            answers.append(replies)
+            # Messages of other connections may come before or after the confirmation.
+            side.pushes[at] += [reply for reply in replies if _is_delivery(reply)]
+            answers.append([reply for reply in replies if not _is_delivery(reply)])
         a, b = answers
         if a == b or (name_has_no_arguments(words) and sorted(map(str, a)) == sorted(map(str, b))):
             return None
@@ -528,19 +536,25 @@ class Pair:
         return Difference("events", index, step, *events) if events is not None else None
 
     def _framing(self, index: int, step: Step) -> Difference | None:
-        """Exactly one reply a command: a last PING must be answered by nothing but its own reply."""
         for at in range(CONNECTIONS):
-            if self.queued[at] is not None or self.a.connections[at] is None:
-                continue
-            token = b"token%d" % next(self._tokens)
-            for side in (self.a, self.b):
-                try:
-                    side.connection(at).send(b"PING", token)
-                    reply = side.read(at)
-                except (ConnectionClosed, ReplyTimeout, ProtocolError) as error:
-                    return Difference("framing", index, step, side.name, f"{type(error).__name__}: {error}")
-                if not _is_pong(reply, token):
-                    return Difference("framing", index, step, side.name, f"a reply too many: {reply}")
+            found = self.framing(index, step, at)
+            if found is not None:
+                return found
+        return None
+
+    def framing(self, index: int, step: Step, at: int) -> Difference | None:
+        """Exactly one reply a command: a last PING must be answered by nothing but its own reply."""
+        if self.queued[at] is not None or self.a.connections[at] is None:
+            return None
+        token = b"token%d" % next(self._tokens)
+        for side in (self.a, self.b):
+            try:
+                side.connection(at).send(b"PING", token)
+                reply = side.read(at)
+            except (ConnectionClosed, ReplyTimeout, ProtocolError) as error:
+                return Difference("framing", index, step, side.name, f"{type(error).__name__}: {error}")
+            if not _is_pong(reply, token):
+                return Difference("framing", index, step, side.name, f"a reply too many: {reply}")
         return None
 
     def _pushes(self, index: int, step: Step) -> Difference | None:
@@ -552,12 +566,11 @@ class Pair:
             a, b = self.a.pushes[at], self.b.pushes[at]
             self._wait_for_pushes(at)
             plain_a, plain_b = _messages(a), _messages(b)
-            invalid_a, invalid_b = (
-                sorted(map(str, filter(_is_invalidation, a))),
-                sorted(map(str, filter(_is_invalidation, b))),
-            )
-            if plain_a != plain_b or invalid_a != invalid_b:
-                return Difference("pushes", index, step, " ".join(map(str, a)), " ".join(map(str, b)))
+            invalid_a, invalid_b = _invalidated(a), _invalidated(b)
+            if plain_a != plain_b:
+                return Difference("pushes", index, step, *_unequal_parts(plain_a, plain_b))
+            if invalid_a != invalid_b:
+                return Difference("pushes", index, step, repr(invalid_a - invalid_b), repr(invalid_b - invalid_a))
             a.clear()
             b.clear()
         return None
@@ -585,8 +598,22 @@ def _is_invalidation(reply: Reply) -> bool:
 
 def _messages(pushes: list[Reply]) -> list[list[str]]:
     """Messages in order; the copies of one message that several patterns of one connection match come in any order."""
-    groups = itertools.groupby((push for push in pushes if not _is_invalidation(push)), lambda push: push.items[-2:])
+    mine = [push for push in pushes if not _is_invalidation(push) and push.items[-2:-1] != (_MARK,)]
+    groups = itertools.groupby(mine, lambda push: push.items[-2:])
     return [sorted(map(str, group)) for _, group in groups]
+
+
+def _invalidated(pushes: list[Reply]) -> Counter[str]:
+    """How often each key was invalidated. One push may carry several keys, or several pushes one each."""
+    keys: Counter[str] = Counter()
+    for push in filter(_is_invalidation, pushes):
+        keys.update(map(str, push.items[1].items) if push.items[1].items else [str(push.items[1])])
+    return keys
+
+
+def _unequal_parts(a: list[list[str]], b: list[list[str]]) -> tuple[str, str]:
+    at = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    return f"message {at}: {a[at : at + 3]}", f"message {at}: {b[at : at + 3]}"
 
 
 # Shrinking
