@@ -35,7 +35,7 @@ class Pipeline(PipelineCommands, Generic[Text]):
         self.command_stack: list[tuple[Sequence[Any], Shape]] = []
         self._store: Store[Text] = store
         self._session: Session | None = None
-        self._unfinished = False  # the session is inside MULTI
+        self._unfinished = False  # the session may be inside MULTI
 
     def __enter__(self) -> Pipeline[Text]:
         return self
@@ -114,11 +114,9 @@ class Pipeline(PipelineCommands, Generic[Text]):
         if not commands and not self.watching:
             return []
         try:
-            session = self._own_session()
-            if self.transaction or self.explicit_transaction:
-                replies = self._in_transaction(session, commands)
-            else:
-                replies = [session.attempt(words) for words, _ in commands]
+            queued = [words for words, _ in commands]
+            whole = self.transaction or self.explicit_transaction
+            replies = self._in_transaction(queued) if whole else self._batch(queued)
             if raise_on_error:
                 for number, (reply, (words, _)) in enumerate(zip(replies, commands, strict=True), 1):
                     if isinstance(reply, ResponseError):
@@ -130,22 +128,24 @@ class Pipeline(PipelineCommands, Generic[Text]):
         finally:
             self.reset()
 
-    def _in_transaction(self, session: Session, commands: Sequence[tuple[Sequence[Any], Shape]]) -> list[Any]:
-        session.execute(("MULTI",))
+    def _batch(self, commands: list[Sequence[Any]]) -> list[Any]:
+        """Run commands one after the other on one session, errors among the replies."""
+        if self._session is None:
+            return self._store._batch(commands)
         self._unfinished = True
-        refused: ResponseError | None = None
-        for number, (words, _) in enumerate(commands, 1):
-            reply = session.attempt(words)
-            if isinstance(reply, ResponseError) and refused is None:
-                refused = _placed(reply, number, words)
-        try:
-            replies = session.execute(("EXEC",))
-        except ExecAbortError:
-            self._unfinished = self.watching = False
-            if refused is not None:
-                raise refused from None
-            raise
-        self._unfinished = self.watching = False
+        replies = [self._session.attempt(words) for words in commands]
+        self._unfinished = False
+        return replies
+
+    def _in_transaction(self, commands: list[Sequence[Any]]) -> list[Any]:
+        *queued, replies = self._batch([("MULTI",), *commands, ("EXEC",)])
+        self.watching = False
+        if isinstance(replies, ExecAbortError):
+            for number, (reply, words) in enumerate(zip(queued[1:], commands, strict=True), 1):
+                if isinstance(reply, ResponseError):
+                    raise _placed(reply, number, words)
+        if isinstance(replies, RedisError):
+            raise replies
         if replies is None:
             raise make(WatchError, "Watched variable changed.")
         return list(replies)

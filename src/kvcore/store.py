@@ -91,10 +91,10 @@ class Store(Door, Commands[Text], Generic[Text]):
         self._closed = False
         self._clock = Clock(engine)
         engine.retain()
-        pool = engine.pool(db, encoding, errors)
-        if pool is not None:
-            self._attach(pool)
-        self._finish: Any = weakref.finalize(self, _engine.give_up, engine, self._idle, pool)
+        self._pool = engine.pool(db, encoding, errors)
+        if self._pool is not None:
+            self._attach(self._pool)
+        self._finish: Any = weakref.finalize(self, _engine.give_up, engine, self._idle, self._pool)
 
     # --- life ---
 
@@ -157,6 +157,23 @@ class Store(Door, Commands[Text], Generic[Text]):
             idle.append(session)
             if self._closed:  # meanwhile, by another thread
                 _engine.close_all(idle)
+
+    def _batch(self, commands: list[Sequence[Any]]) -> list[Any]:
+        """Run commands one after the other on one session; errors stand among the replies."""
+        if self._pool is not None:
+            try:
+                replies: list[Any] = self._pool.batch(commands)
+            except StopIteration:
+                self._refuse()
+            return replies
+        session = self._borrow_session()
+        done = False
+        try:
+            replies = [session.attempt(words) for words in commands]
+            done = True
+        finally:
+            self._return_session(session, used=not done)
+        return replies
 
     def _refuse(self) -> NoReturn:
         """Called by the hot door when its pool is closed."""

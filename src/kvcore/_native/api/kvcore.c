@@ -271,6 +271,7 @@ void kvcore_log_to(kvcore_store *store, int fd, const char *level) {
 void kvcore_log(kvcore_store *store, const char *text) { kv_log_write(&store->engine->log, KV_LOG_NOTICE, "%s", text); }
 
 int kvcore_wait_shutdown(kvcore_store *store, uint32_t timeout_ms) {
+    atomic_store_explicit(&store->engine->serving, true, memory_order_relaxed);
     if (atomic_load_explicit(&store->shutdown, memory_order_acquire) == 0) kv_wait_word(&store->shutdown, 0, kv_mono_ns() + (uint64_t)timeout_ms * 1000000);
     return atomic_load_explicit(&store->shutdown, memory_order_acquire) != 0;
 }

@@ -52,7 +52,8 @@ unsigned kvcore_threads(const kvcore_store *store);
 void kvcore_log_to(kvcore_store *store, int fd, const char *level);
 void kvcore_log(kvcore_store *store, const char *text); /* one notice of the host program, in the same form */
 
-/* SHUTDOWN was accepted from some client: the host decides what that means. Waits at most timeout_ms; 1 when asked. */
+/* SHUTDOWN was accepted from some client: the host decides what that means. Waits at most timeout_ms; 1 when asked. SHUTDOWN is refused until the host
+ * has called this for the first time. */
 int kvcore_wait_shutdown(kvcore_store *store, uint32_t timeout_ms);
 
 /* The clock that expiry and TIME see. Microseconds since the Unix epoch. Advancing runs what has fallen due. */

@@ -411,6 +411,54 @@ static PyObject *pool_execute(Pool *pool, PyObject *sequence) {
     return reply;
 }
 
+/* One command of a batch. An error is a reply like others. NULL: a Python exception is set. */
+static PyObject *batch_step(Pool *pool, lease *l, PyObject *command) {
+    PyObject *fast = PySequence_Fast(command, "the words of a command must be a sequence");
+    if (fast == NULL) return NULL;
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(fast);
+    words w;
+    if (!words_begin(&w, count)) {
+        Py_DECREF(fast);
+        return NULL;
+    }
+    bool fits = true;
+    for (Py_ssize_t i = 0; fits && i < count; i++) fits = words_add(&w, pool, PySequence_Fast_GET_ITEM(fast, i));
+    PyObject *reply = NULL;
+    if (fits && run(pool, l, w.count, w.all)) {
+        if (l->out.failed) {
+            PyErr_NoMemory();
+        } else if (l->out.len == 0) {
+            reply = Py_NewRef(Py_None);
+        } else {
+            reader r = {l->out.ptr, l->out.ptr + l->out.len, pool};
+            reply = decode(&r);
+        }
+    }
+    words_end(&w);
+    Py_DECREF(fast);
+    return reply;
+}
+
+/* All of a pipeline on one session. One that is left inside MULTI (an argument was refused) is thrown away with what it had queued. */
+static PyObject *pool_batch(Pool *pool, PyObject *commands) {
+    if (pool->closed) return closed_sentinel();
+    PyObject *all = PySequence_Tuple(commands); /* ours: the caller's list may change while the GIL is away */
+    if (all == NULL) return NULL;
+    Py_ssize_t count = PyTuple_GET_SIZE(all);
+    PyObject *replies = PyList_New(0);
+    lease *l = replies == NULL ? NULL : lease_take(pool);
+    bool going = l != NULL;
+    for (Py_ssize_t i = 0; going && i < count; i++) {
+        PyObject *reply = pool->closed ? closed_sentinel() : batch_step(pool, l, PyTuple_GET_ITEM(all, i));
+        going = reply != NULL && PyList_Append(replies, reply) == 0 && (i % 64 != 63 || PyErr_CheckSignals() == 0);
+        Py_XDECREF(reply);
+    }
+    if (l != NULL) lease_give_back(pool, l);
+    Py_DECREF(all);
+    if (!going) Py_CLEAR(replies);
+    return replies;
+}
+
 static PyObject *pool_close(Pool *pool, PyObject *ignored) {
     (void)ignored;
     if (!pool->closed) {
@@ -483,6 +531,7 @@ static void pool_dealloc(Pool *pool) {
 
 static PyMethodDef pool_methods[] = {
     {"execute", (PyCFunction)pool_execute, METH_O, "execute(words): run one command and return its reply; StopIteration when the pool is closed."},
+    {"batch", (PyCFunction)pool_batch, METH_O, "batch(commands): run them one after the other on one session; errors stand among the replies."},
     {"close", (PyCFunction)pool_close, METH_NOARGS, "close(): give the idle sessions back; those in use follow."},
     {"abandon", (PyCFunction)pool_abandon, METH_NOARGS, "abandon(): forget everything without touching it (a forked child)."},
     {NULL, NULL, 0, NULL},
