@@ -1,20 +1,21 @@
-/* Access clocks. The 32 bits of kv_value.access hold, as the policy in force says,
+/* Access clocks. The low 24 bits of kv_value.access hold, as the policy in force says,
  *
- *   LRU   the wall clock in seconds (modulo 2^32) of the last access
- *   LFU   | minutes of the last decay, modulo 2^24 | counter, 8 bits |
+ *   LRU   the wall clock in seconds (modulo 2^24, 194 days) of the last access
+ *   LFU   | minutes of the last decay, modulo 2^16 | counter, 8 bits |
  *
  * The LFU counter is logarithmic: a new key begins at 5; a hit increments with the probability 1 / ((counter - 5) * factor + 1); every
  * `decay` idle minutes take one off. After a change of policy old clocks are read as what they are not; they right themselves as keys are used. */
 #include "store/access.h"
 
+#include "store/entry.h"
 #include "store/shard.h"
 
-enum { LFU_START = 5, LFU_MAX = 255, MINUTE_MASK = 0xFFFFFF };
+enum { LFU_START = 5, LFU_MAX = 255, MINUTE_MASK = 0xFFFF, DAY_S = 86400 };
 
-static uint32_t seconds(int64_t now_ms) { return (uint32_t)((uint64_t)now_ms / 1000); }
+static uint32_t seconds(int64_t now_ms) { return (uint32_t)((uint64_t)now_ms / 1000) & KV_ACCESS_MASK; }
 static uint32_t minutes(int64_t now_ms) { return (uint32_t)((uint64_t)now_ms / 60000) & MINUTE_MASK; }
 
-static unsigned decayed(uint32_t access, kv_access_config config, int64_t now_ms) {
+static unsigned decayed(uint32_t access /* 24 bits */, kv_access_config config, int64_t now_ms) {
     unsigned counter = access & 0xFF;
     if (config.lfu_decay_min == 0) return counter;
     uint32_t idle = (minutes(now_ms) - (access >> 8)) & MINUTE_MASK;
@@ -28,25 +29,25 @@ uint32_t kv_access_fresh(kv_access_config config, int64_t now_ms) {
 
 void kv_access_touch(kv_value *v, kv_access_config config, int64_t now_ms, kv_rng *rng) {
     if (!kv_policy_is_lfu(config.policy)) {
-        v->access = seconds(now_ms);
+        kv_entry_put_access(v, seconds(now_ms));
         return;
     }
-    unsigned counter = decayed(v->access, config, now_ms);
+    unsigned counter = decayed(kv_entry_access(v), config, now_ms);
     if (counter < LFU_MAX) {
         double above = counter > LFU_START ? counter - LFU_START : 0;
         if (kv_rng_unit(rng) < 1.0 / (above * config.lfu_log_factor + 1)) counter++;
     }
-    v->access = minutes(now_ms) << 8 | counter;
+    kv_entry_put_access(v, minutes(now_ms) << 8 | counter);
 }
 
 int64_t kv_access_idle_ms(const kv_value *v, int64_t now_ms) {
-    uint32_t idle = seconds(now_ms) - v->access;
-    return idle > INT32_MAX ? 0 : (int64_t)idle * 1000; /* a clock that went back: not idle at all */
+    uint32_t idle = (seconds(now_ms) - kv_entry_access(v)) & KV_ACCESS_MASK;
+    return idle > KV_ACCESS_MASK - DAY_S ? 0 : (int64_t)idle * 1000; /* a clock that went back, by up to a day: not idle at all */
 }
 
-unsigned kv_access_frequency(const kv_value *v, kv_access_config config, int64_t now_ms) { return decayed(v->access, config, now_ms); }
+unsigned kv_access_frequency(const kv_value *v, kv_access_config config, int64_t now_ms) { return decayed(kv_entry_access(v), config, now_ms); }
 
-uint32_t kv_access_from_idle(int64_t idle_s, int64_t now_ms) { return seconds(now_ms) - (uint32_t)idle_s; }
+uint32_t kv_access_from_idle(int64_t idle_s, int64_t now_ms) { return (seconds(now_ms) - (uint32_t)idle_s) & KV_ACCESS_MASK; }
 uint32_t kv_access_from_frequency(unsigned frequency, int64_t now_ms) {
     return minutes(now_ms) << 8 | (frequency > LFU_MAX ? LFU_MAX : frequency);
 }
@@ -56,7 +57,7 @@ static uint64_t score_of(const kv_value *v, kv_evict_policy policy, kv_access_co
     case KV_ALLKEYS_LRU:
     case KV_VOLATILE_LRU: return (uint64_t)kv_access_idle_ms(v, now_ms);
     case KV_ALLKEYS_LFU:
-    case KV_VOLATILE_LFU: return LFU_MAX - decayed(v->access, config, now_ms);
+    case KV_VOLATILE_LFU: return LFU_MAX - decayed(kv_entry_access(v), config, now_ms);
     case KV_VOLATILE_TTL: return UINT64_MAX - (uint64_t)kv_entry_expire_ms(v);
     default: return kv_rng_next(rng);
     }

@@ -32,6 +32,7 @@ static inline bool kv_policy_is_volatile(kv_evict_policy p) {
     return p == KV_VOLATILE_LRU || p == KV_VOLATILE_LFU || p == KV_VOLATILE_RANDOM || p == KV_VOLATILE_TTL;
 }
 
+/* Clocks are 24 bits. */
 uint32_t kv_access_fresh(kv_access_config config, int64_t now_ms);                                  /* of a new key */
 void kv_access_touch(kv_value *v, kv_access_config config, int64_t now_ms, kv_rng *rng);            /* a key was used */
 int64_t kv_access_idle_ms(const kv_value *v, int64_t now_ms);                                       /* OBJECT IDLETIME, LRU clocks only */

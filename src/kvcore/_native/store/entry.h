@@ -4,6 +4,14 @@
 
 #include "store/keyspace.h"
 
+/* kv_value.access: the low 24 bits are the access clock (access.c), the top 8 the length of the key (entry.c). */
+#define KV_ACCESS_MASK UINT32_C(0xFFFFFF)
+static inline uint32_t kv_entry_access(const kv_value *v) { return v->access & KV_ACCESS_MASK; }
+static inline void kv_entry_put_access(kv_value *v, uint32_t access) { v->access = (v->access & ~KV_ACCESS_MASK) | (access & KV_ACCESS_MASK); }
+
+/* flags: embedded entries keep the length of their text where others say KV_VALUE_FIELDS. */
+static inline bool kv_entry_has_fields(const kv_value *v) { return (v->flags & (KV_VALUE_EMBEDDED | KV_VALUE_FIELDS)) == KV_VALUE_FIELDS; }
+
 #define KV_POS_NONE UINT32_MAX /* in no heap */
 
 /* What decides an entry's layout, and with it the size of its block. */
@@ -24,8 +32,7 @@ bool kv_entry_embeds(size_t key_len, size_t text_len, bool expires);
 kv_value *kv_entry_new(kv_arena *arena, kv_layout layout, kv_slice key);
 void kv_entry_free(kv_arena *arena, kv_value *v); /* the block only */
 
-uint8_t *kv_entry_text(kv_value *v, size_t *len); /* embedded bytes */
-void kv_entry_put_text(kv_value *v, kv_slice text); /* of the layout's text_len; may overlap the old text */
+void kv_entry_put_text(kv_value *v, kv_slice text); /* embedded: as long as the block's layout has room for; may be the old text itself */
 void kv_entry_put_expire(kv_value *v, int64_t expire_ms); /* the layout has `expires` */
 uint32_t kv_entry_expire_pos(const kv_value *v);
 void kv_entry_put_expire_pos(kv_value *v, uint32_t pos);

@@ -53,7 +53,7 @@ kv_status kv_keydb_reserve(kv_keydb *db, bool expires, bool fields) {
 
 void kv_keydb_index(kv_keydb *db, kv_value *v) {
     if (kv_entry_expire_ms(v) >= 0 && kv_entry_expire_pos(v) == KV_POS_NONE) (void)kv_heap_push(&db->expires, kv_entry_expire_ms(v), v);
-    if (v->flags & KV_VALUE_FIELDS) {
+    if (kv_entry_has_fields(v)) {
         int64_t next = kv_value_next_field_expiry(v);
         if (next != INT64_MAX) (void)kv_heap_push(&db->fields, next, v);
     }
@@ -99,7 +99,7 @@ void kv_keydb_stamp(const kv_keydb *db, kv_value *v, const kv_value *old) {
     kv_access_config config = atomic_load_explicit(&db->shard->store->access, memory_order_relaxed);
     v->version = db->shard->version;
     /* An overwritten key keeps how often it was used. */
-    v->access = old != NULL && kv_policy_is_lfu(config.policy) ? old->access : kv_access_fresh(config, db->shard->now_ms);
+    kv_entry_put_access(v, old != NULL && kv_policy_is_lfu(config.policy) ? kv_entry_access(old) : kv_access_fresh(config, db->shard->now_ms));
 }
 
 typedef struct check_state {

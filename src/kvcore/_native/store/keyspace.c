@@ -135,7 +135,7 @@ static kv_status relayout(kv_keydb *db, uint64_t hash, kv_value *v, kv_layout la
     if ((v->flags & KV_VALUE_EMBEDDED) == 0) {
         what.value.u = v->u;
     } else {
-        what.text.ptr = kv_entry_text(v, &what.text.len);
+        what.text = kv_entry_string(v, NULL);
         if (!layout.embedded) {
             raw = kv_str_new(db->arena, what.text, reserve);
             if (raw == NULL) return KV_ENOMEM;
@@ -150,7 +150,7 @@ static kv_status relayout(kv_keydb *db, uint64_t hash, kv_value *v, kv_layout la
     }
     fill(fresh, &what, layout.expires, expire_ms);
     fresh->version = db->shard->version;
-    fresh->access = v->access;
+    kv_entry_put_access(fresh, kv_entry_access(v));
     (void)kv_keydb_install(db, hash, v, fresh); /* replacing cannot fail */
     kv_entry_free(db->arena, v);
     *out = fresh;
@@ -226,7 +226,7 @@ void kv_keydb_delete(kv_keydb *db, uint64_t hash, kv_value *v) { kv_shard_dispos
 /* ---- hashes with field expiries ---- */
 
 kv_status kv_keydb_fields_reserve(kv_keydb *db, uint64_t hash, kv_value *v, kv_value **out) {
-    if (v->flags & KV_VALUE_FIELDS) {
+    if (kv_entry_has_fields(v)) {
         if (kv_keydb_reserve(db, false, true) != KV_OK) return KV_ENOMEM;
         *out = v;
         return KV_OK;
@@ -239,7 +239,7 @@ kv_status kv_keydb_fields_reserve(kv_keydb *db, uint64_t hash, kv_value *v, kv_v
 }
 
 void kv_keydb_fields_update(kv_keydb *db, kv_value *v) {
-    if ((v->flags & KV_VALUE_FIELDS) == 0) return;
+    if (!kv_entry_has_fields(v)) return;
     int64_t next = kv_value_next_field_expiry(v);
     uint32_t pos = kv_entry_field_pos(v);
     if (pos == KV_POS_NONE) {
@@ -269,6 +269,6 @@ size_t kv_value_memory(const kv_value *v, size_t samples) {
     /* A bucket of 64 bytes serves about 5.5 entries at the load in use; a heap slot takes 16. */
     size_t bytes = kv_entry_bytes(v) + 12 + kv_value_container_bytes(v, samples);
     if (v->flags & KV_VALUE_EXPIRES) bytes += sizeof(kv_heap_entry);
-    if (v->flags & KV_VALUE_FIELDS) bytes += sizeof(kv_heap_entry);
+    if (kv_entry_has_fields(v)) bytes += sizeof(kv_heap_entry);
     return bytes;
 }

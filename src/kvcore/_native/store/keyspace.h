@@ -18,7 +18,7 @@
 
 typedef struct kv_shard kv_shard; /* store/shard.h */
 
-enum { KV_VALUE_FIELDS = 4 }; /* kv_value.flags: the entry has room for a position in the field-expiry heap */
+enum { KV_VALUE_FIELDS = 4 }; /* kv_value.flags, not embedded: the entry has room for a position in the field-expiry heap */
 
 #define KV_NO_EXPIRE INT64_C(-1)
 

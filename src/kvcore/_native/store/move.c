@@ -49,7 +49,7 @@ kv_status kv_keydb_move(kv_keydb *from, uint64_t from_hash, kv_value *v, kv_keyd
                         kv_value **out) {
     kv_value *fresh = fresh_under(to, v, to_key, kv_entry_expire_ms(v));
     if (fresh == NULL) return KV_ENOMEM;
-    kv_status status = kv_keydb_reserve(to, kv_entry_expire_ms(v) >= 0, (fresh->flags & KV_VALUE_FIELDS) != 0);
+    kv_status status = kv_keydb_reserve(to, kv_entry_expire_ms(v) >= 0, kv_entry_has_fields(fresh));
     if (status == KV_OK && old == NULL) status = kv_table_insert(&to->keys, to_hash, fresh);
     if (status != KV_OK) {
         drop_fresh(to, v, fresh);
@@ -66,7 +66,7 @@ kv_status kv_keydb_move(kv_keydb *from, uint64_t from_hash, kv_value *v, kv_keyd
         fresh->u = v->u;
     }
     fresh->version = to->shard->version;
-    fresh->access = v->access;
+    kv_entry_put_access(fresh, kv_entry_access(v));
     if (old != NULL) {
         (void)kv_keydb_install(to, to_hash, old, fresh); /* replacing cannot fail */
         kv_shard_dispose(to->shard, old);
