@@ -65,7 +65,7 @@ kvcore_store *kvcore_open(const char *config, size_t config_len, uint64_t seed, 
     unsigned databases = bad ? 0 : config_len == 0 ? 16 : databases_in(&mem, kv_slice_of(config, config_len), &reason, &bad);
     if (!bad) {
         store->log_fd = -1;
-        kv_engine_options options = {.commands = &kv_commands, .config = &kv_config_options, .databases = databases, .seed = seed,
+        kv_engine_options options = {.commands = &kv_commands, .config = &kv_config_options, .databases = databases, .seed = seed, .version = KVCORE_VERSION,
                                      .hooks = {.arg = store, .shutdown = on_shutdown}};
         store->engine = kv_engine_create(&options);
         bad = store->engine == NULL || (config_len > 0 && kv_settings_load(&store->engine->settings, kv_slice_of(config, config_len), &reason) != KV_OK);

@@ -10,6 +10,7 @@
 #include "engine/dispatch.h"
 #include "engine/monitor.h"
 #include "engine/notify.h"
+#include "engine/stats.h"
 #include "engine/tracking.h"
 #include "engine/transaction.h"
 #include "engine/unit.h"
@@ -134,6 +135,7 @@ static void cron_main(void *arg) {
     while (atomic_load_explicit(&cron->stop, memory_order_acquire) == 0) {
         int64_t hz = kv_setting(&engine->settings, KV_CFG_HZ), effort = kv_setting(&engine->settings, KV_CFG_ACTIVE_EXPIRE_EFFORT);
         uint64_t period_us = 1000000 / (uint64_t)(hz < 1 ? 1 : hz);
+        kv_stats_sample(engine);
         bool more = kv_cron_round(engine, period_us * (uint64_t)(25 + 2 * (effort - 1)) / 100);
         uint64_t pause_us = more ? period_us / 50 : period_us;
         kv_wait_word(&cron->stop, 0, kv_mono_ns() + pause_us * 1000);

@@ -75,11 +75,18 @@ kv_engine *kv_engine_create(const kv_engine_options *options) {
         kv_free(&mem, engine);
         return NULL;
     }
+    memcpy(engine->replid, engine->run_id, sizeof engine->replid); /* until DEBUG CHANGE-REPL-ID */
+    for (int i = 0; i < 20; i++) {
+        char half = engine->replid[i];
+        engine->replid[i] = engine->replid[39 - i];
+        engine->replid[39 - i] = half;
+    }
     kv_clock_init(&engine->clock);
     kv_log_init(&engine->log, KV_LOG_NOTICE, NULL, NULL);
     init_locks(engine);
     engine->vfs = options->vfs == NULL ? &kv_vfs_posix : options->vfs;
     engine->hooks = options->hooks;
+    engine->version = options->version == NULL ? "" : options->version;
     engine->commands = options->commands;
     engine->started_mono_ns = kv_mono_ns();
     engine->started_ms = kv_clock_ms(&engine->clock);
@@ -93,6 +100,7 @@ kv_engine *kv_engine_create(const kv_engine_options *options) {
         return NULL;
     }
     kv_evict_settings_changed(engine);
+    engine->startup_memory = kv_engine_used_memory(engine);
     return engine;
 }
 
@@ -106,8 +114,6 @@ void kv_engine_destroy(kv_engine *engine) {
     kv_mem last = engine->mem;
     kv_free(&last, engine);
 }
-
-void kv_engine_settings_loaded(kv_engine *engine) { kv_evict_settings_changed(engine); }
 
 size_t kv_engine_used_memory(kv_engine *engine) {
     return kv_store_used(&engine->store) + atomic_load_explicit(&engine->mem.used, memory_order_relaxed) -

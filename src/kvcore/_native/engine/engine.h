@@ -41,6 +41,14 @@ typedef struct kv_engine_stats {
 typedef struct kv_error_stat { char code[32]; uint64_t count; } kv_error_stat;
 #define KV_ERROR_STATS 128
 
+/* Rates of the last 1.6 seconds: see stats.c. */
+enum { KV_RATE_KINDS = 3, KV_RATE_SAMPLES = 16 };
+typedef struct kv_rate_ring {
+    _Atomic uint64_t samples[KV_RATE_KINDS][KV_RATE_SAMPLES]; /* commands, bytes in, bytes out; per second */
+    uint64_t last[KV_RATE_KINDS], last_ns;                   /* the background thread's own, as is `next` */
+    unsigned next;
+} kv_rate_ring;
+
 /* How the host (kvcore serve, a Python object, a test) wants to be asked. All may be NULL. Called with no lock held. */
 typedef struct kv_engine_hooks {
     void *arg;
@@ -88,6 +96,13 @@ typedef struct kv_engine {
     kv_mutex stats_lock;
     kv_error_stat error_stats[KV_ERROR_STATS];
     size_t error_stat_count;
+    char replid[41]; /* of this history; nobody replicates it yet */
+    kv_rate_ring rates;
+    _Atomic size_t peak_memory; /* of used_memory, as far as somebody looked */
+    const char *version;        /* of the build: from the options */
+    _Atomic int serving_port;   /* of the server on this engine; 0: none */
+    _Atomic unsigned serving_threads;
+    size_t startup_memory;      /* used_memory of the engine when it was new */
     /* DEBUG switches */
     _Atomic bool active_expire;  /* DEBUG SET-ACTIVE-EXPIRE */
     _Atomic bool shutting_down;
@@ -103,6 +118,7 @@ typedef struct kv_engine_options {
     const kv_vfs *vfs;    /* NULL: the real one */
     uint64_t seed;        /* 0: from the system; else hash seeds and random choices are reproducible (tests) */
     kv_engine_hooks hooks;
+    const char *version;  /* shown by INFO; constant text, NULL: none */
 } kv_engine_options;
 
 /* Under 100 us and well under 1 MiB: no thread, no page of any shard. NULL when out of memory. */

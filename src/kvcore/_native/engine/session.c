@@ -149,3 +149,8 @@ void kv_session_mail(kv_ctx *c, kv_session *target, kv_slice bytes) {
     kv_mutex_unlock(&target->mutex);
     if (target != c->session || c->rerun) kv_wake_later(c, target);
 }
+
+bool kv_session_is_local(const kv_session *session) {
+    return session->in_process || strncmp(session->address, "127.", 4) == 0 || strncmp(session->address, "[::1]", 5) == 0 ||
+           strncmp(session->address, "/", 1) == 0;
+}

@@ -37,6 +37,8 @@ kv_status kv_server_start(kv_engine *engine, kv_buf *error, kv_server **out) {
         kv_free(&engine->mem, server);
         return status;
     }
+    atomic_store_explicit(&engine->serving_port, server->listeners.port, memory_order_relaxed);
+    atomic_store_explicit(&engine->serving_threads, count, memory_order_relaxed);
     *out = server;
     return KV_OK;
 }
@@ -46,6 +48,8 @@ void kv_server_stop(kv_server *server) {
     for (unsigned i = 0; i < server->loop_count; i++) kv_loop_stop(&server->loops[i]);
     for (unsigned i = 0; i < server->loop_count; i++) kv_loop_join(&server->loops[i]);
     kv_listeners_close(&server->listeners);
+    atomic_store_explicit(&engine->serving_port, 0, memory_order_relaxed);
+    atomic_store_explicit(&engine->serving_threads, 0, memory_order_relaxed);
     kv_free(&engine->mem, server);
 }
 

@@ -1,0 +1,78 @@
+/* CONFIG SET behind its syntax.
+ *
+ *   keep every old value -> check and store the new ones, one by one -> tell what depends on them -> (a refusal: put the old ones back, tell again)
+ *
+ * What the engine itself looks up at each use (most options) needs no telling. The rest is in kv_engine_settings_loaded; what belongs to the
+ * sockets goes through the host's hook. */
+#include "engine/settings_apply.h"
+
+#include "engine/evict.h"
+
+typedef struct saved {
+    int64_t number;
+    kv_buf text; /* STRING and LIST kinds */
+} saved;
+
+static bool is_text(const kv_config_option *option) { return option->kind == KV_CONFIG_STRING || option->kind == KV_CONFIG_LIST; }
+
+static bool save(kv_settings *settings, const kv_config_option *option, saved *out) {
+    kv_config_field field = (kv_config_field)option->field;
+    out->number = kv_setting(settings, field);
+    kv_buf_init(&out->text, settings->mem);
+    if (is_text(option)) kv_setting_text(settings, field, &out->text);
+    return !out->text.failed;
+}
+
+/* Cannot fail: the old text is handed back whole. */
+static void restore(kv_settings *settings, const kv_config_option *option, saved *old) {
+    if (!is_text(option)) {
+        kv_setting_store(settings, (kv_config_field)option->field, old->number);
+        return;
+    }
+    kv_mutex_lock(&settings->lock);
+    kv_buf now = settings->texts[option->field];
+    settings->texts[option->field] = old->text;
+    kv_mutex_unlock(&settings->lock);
+    old->text = now;
+}
+
+static kv_status apply(kv_engine *engine, const kv_config_option *const *options, size_t count, int *failed) {
+    kv_engine_settings_loaded(engine);
+    for (size_t i = 0; engine->hooks.config_applied != NULL && i < count; i++) {
+        kv_status status = engine->hooks.config_applied(engine->hooks.arg, options[i]->field);
+        *failed = (int)i;
+        if (status != KV_OK) return status;
+    }
+    return KV_OK;
+}
+
+kv_status kv_settings_change(kv_engine *engine, const kv_config_option *const *options, const kv_slice *values, size_t count, int *failed,
+                             kv_buf *reason) {
+    kv_settings *settings = &engine->settings;
+    saved *old = kv_calloc(&engine->mem, count, sizeof *old);
+    if (old == NULL) return KV_ENOMEM;
+    size_t kept = 0, set = 0;
+    kv_status status = KV_OK;
+    for (; kept < count && status == KV_OK; kept++)
+        if (!save(settings, options[kept], &old[kept])) status = KV_ENOMEM;
+    while (set < count && status == KV_OK) {
+        status = kv_setting_set(settings, options[set], values[set], false, reason);
+        if (status == KV_OK) set++;
+        else *failed = (int)set;
+    }
+    if (status == KV_OK && (status = apply(engine, options, count, failed)) != KV_OK && reason->len == 0)
+        kv_buf_add_slice(reason, KV_LIT("it could not be put into effect"));
+    if (status != KV_OK) {
+        while (set > 0) set--, restore(settings, options[set], &old[set]);
+        int ignored;
+        (void)apply(engine, options, count, &ignored);
+    }
+    while (kept > 0) kv_buf_deinit(&old[--kept].text);
+    kv_free(&engine->mem, old);
+    return status;
+}
+
+void kv_engine_settings_loaded(kv_engine *engine) {
+    kv_evict_settings_changed(engine);
+    atomic_store_explicit(&engine->log.level, (int)kv_setting(&engine->settings, KV_CFG_LOGLEVEL), memory_order_relaxed);
+}
