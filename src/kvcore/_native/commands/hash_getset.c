@@ -223,15 +223,6 @@ static void set_fields(kv_ctx *c, const options *o, int64_t expiry) {
         if (takes_time(o->ttl)) t.v = kv_ctx_field_expiry_reserve(c, &t.key, t.v);
         if (t.v == NULL) return;
     }
-    size_t longest = 0;
-    for (int i = o->fields.first; i < c->argc; i++)
-        if (c->argv[i].len > longest) longest = c->argv[i].len;
-    kv_status status = kv_hash_prepare(t.v, kv_ctx_arena(&t.key), kv_ctx_limits(c), (size_t)o->fields.count, longest);
-    if (status != KV_OK) {
-        kv_hash_target_abandon(&t);
-        kv_ctx_ok(c, status);
-        return;
-    }
     for (int i = 0; i < o->fields.count; i++) {
         const kv_slice *pair = c->argv + o->fields.first + 2 * i;
         if (!kv_hash_target_set(c, &t, pair[0], pair[1], expiry)) return;
