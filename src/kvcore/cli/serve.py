@@ -108,6 +108,7 @@ def serve(engine: Engine) -> int:
     def say(line: str) -> None:
         lib.kvcore_log(engine.native, line.encode(errors="replace"))
 
+    lib.kvcore_wait_shutdown(engine.native, 0)  # from here on SHUTDOWN is accepted
     error = ffi.new("char[]", 512)
     if lib.kvcore_serve(engine.native, False, error, len(error)) != 0:
         reason = ffi.string(error).decode(errors="replace")
