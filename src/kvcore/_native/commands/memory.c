@@ -46,7 +46,7 @@ static size_t used_databases(const kv_store *store) {
 void kv_cmd_memory_stats(kv_ctx *c) {
     kv_memory_facts f = kv_memory_facts_now(c->engine);
     const kv_store *store = &c->engine->store;
-    kv_reply_map(c->reply, 29 + used_databases(store));
+    kv_reply_map(c->reply, 31 + used_databases(store));
     pair(c, "peak.allocated", f.peak);
     pair(c, "total.allocated", f.used);
     pair(c, "startup.allocated", f.startup);
