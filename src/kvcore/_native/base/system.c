@@ -43,6 +43,8 @@ void kv_system_executable(char *out, size_t cap) {
     out[len < 0 ? 0 : len] = 0;
 }
 
+bool kv_system_directory(char *out, size_t cap) { return getcwd(out, cap) != NULL; }
+
 kv_cpu_times kv_system_cpu(kv_cpu_of whose) {
     static const int who[] = {RUSAGE_SELF, RUSAGE_CHILDREN, RUSAGE_THREAD};
     struct rusage usage;

@@ -104,8 +104,8 @@ static bool find_options(kv_ctx *c, const kv_config_option **options) {
             refuse(c, arg, KV_ERR_CONFIG_PROTECTED);
             return false;
         }
-        for (int i = 0; i < at; i++)
-            if (options[i] == option) {
+        for (int i = 0; i < at; i++) /* an option and its older name may both be given: the last one counts */
+            if (kv_slice_eq_nocase(c->argv[2 + 2 * i], c->argv[arg])) {
                 refuse(c, arg, "duplicate parameter");
                 return false;
             }

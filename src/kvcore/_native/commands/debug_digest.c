@@ -7,8 +7,6 @@
  *   key:    mix(name), value                database: mix(number as big-endian 32 bits) into the total, xor of every key's digest */
 #include "commands/debug.h"
 
-#include <stdio.h>
-
 #include "base/sha1.h"
 #include "types/hash.h"
 #include "types/list.h"
@@ -57,10 +55,9 @@ static void xor_zset(digest *d, const kv_value *v) {
     kv_zset_iter_at(&it, v, 0, false);
     while (kv_zset_iter_next(&it, &item)) {
         digest element = {{0}};
-        char score[64];
-        int len = snprintf(score, sizeof score, "%.17g", item.score);
+        char score[KV_DOUBLE_MAX];
         mix_in(&element, item.member);
-        mix_in(&element, kv_slice_of(score, (size_t)len));
+        mix_in(&element, kv_slice_of(score, kv_format_double(score, item.score)));
         xor_digest(d, &element);
     }
 }
@@ -96,7 +93,7 @@ static bool add_key(void *arg, kv_value *v) {
     digest one = {{0}}, *total = arg;
     mix_in(&one, kv_entry_key(v));
     add_value(&one, v);
-    for (int i = 0; i < KV_SHA1_BYTES; i++) total->bytes[i] ^= one.bytes[i];
+    xor_digest(total, &one);
     return true;
 }
 

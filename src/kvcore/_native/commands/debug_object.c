@@ -63,7 +63,8 @@ static size_t hash_bytes(const kv_value *v) {
     kv_hash_item item;
     size_t sum = length_bytes(kv_hash_length(v));
     kv_hash_iter_init(&it, v, KV_HASH_ALL);
-    while (kv_hash_iter_next(&it, &item)) sum += string_bytes(item.field) + string_bytes(item.value);
+    size_t expiry = kv_hash_volatile_count(v) > 0 ? 8 : 0; /* each field's, once one has any */
+    while (kv_hash_iter_next(&it, &item)) sum += string_bytes(item.field) + string_bytes(item.value) + expiry;
     return sum;
 }
 

@@ -1,11 +1,11 @@
 /* Live settings: defaults, checking and storing one option, reading valkey.conf. The wording of refusals is what CONFIG SET shows. */
 #include "engine/settings.h"
 
-#include <stdlib.h>
-
 #include "base/num.h"
+#include "base/system.h"
 #include "base/words.h"
 #include "engine/notify.h"
+#include "engine/settings_text.h"
 
 static bool is_text(const kv_config_option *option) { return option->kind == KV_CONFIG_STRING || option->kind == KV_CONFIG_LIST; }
 
@@ -91,7 +91,17 @@ void kv_setting_show(kv_settings *settings, kv_config_field field, kv_buf *out) 
     case KV_CONFIG_FLAGS: show_choice(option, value, out); break;
     case KV_CONFIG_EVENTS: kv_buf_add(out, text, kv_notify_format(text, value)); break;
     case KV_CONFIG_STRING:
-    case KV_CONFIG_LIST: kv_setting_text(settings, field, out); break;
+    case KV_CONFIG_LIST: {
+        size_t before = out->len;
+        kv_setting_text(settings, field, out);
+        if (field != KV_CFG_DIR || !kv_slice_eq(kv_slice_of(out->ptr + before, out->len - before), KV_LIT("."))) break;
+        char directory[4096]; /* "." is shown as where that is */
+        if (kv_system_directory(directory, sizeof directory)) {
+            out->len = before;
+            kv_buf_add_slice(out, kv_slice_cstr(directory));
+        }
+        break;
+    }
     }
 }
 
@@ -189,50 +199,12 @@ static kv_status parse_number(const kv_config_option *option, kv_slice text, int
     return KV_EINVAL;
 }
 
-/* client-output-buffer-limit: groups of class, hard, soft, seconds; classes that are not named keep their values. */
-static kv_status merge_output_limits(kv_settings *settings, kv_slice text, kv_buf *out, kv_buf *error) {
-    static const char *const names[] = {"normal", "slave", "pubsub"};
-    long long values[3][3] = {{0}};
-    char *copy = kv_malloc(settings->mem, text.len + 1);
-    if (copy == NULL) return KV_ENOMEM;
-    memcpy(copy, text.ptr, text.len);
-    copy[text.len] = 0;
-    kv_buf now;
-    kv_buf_init(&now, settings->mem);
-    kv_setting_text(settings, KV_CFG_CLIENT_OUTPUT_BUFFER_LIMIT, &now);
-    kv_buf_add_byte(&now, 0);
-    kv_status status = now.failed ? KV_ENOMEM : KV_OK;
-    for (int pass = 0; pass < 2 && status == KV_OK; pass++) {
-        char *rest = NULL, *word = strtok_r(pass == 0 ? (char *)now.ptr : copy, " ", &rest);
-        for (; word != NULL; word = strtok_r(NULL, " ", &rest)) {
-            int class = 0;
-            if (strcmp(word, "replica") == 0) class = 1;
-            else while (class < 3 && strcmp(word, names[class]) != 0) class++;
-            if (class == 3) status = refuse(error, "Invalid client class specified in buffer limit configuration.");
-            for (int i = 0; i < 3 && status == KV_OK; i++) {
-                int64_t value = 0;
-                char *number = strtok_r(NULL, " ", &rest);
-                if (number == NULL) status = refuse(error, "Wrong number of arguments in buffer limit configuration.");
-                else if (!kv_parse_bytes(kv_slice_cstr(number), &value) || value < 0) status = refuse(error, "Error in hard, soft or soft_seconds setting in buffer limit configuration.");
-                else values[class][i] = value;
-            }
-            if (status != KV_OK) break;
-        }
-    }
-    for (int class = 0; class < 3 && status == KV_OK; class++)
-        kv_buf_printf(out, "%s%s %lld %lld %lld", class == 0 ? "" : " ", names[class], values[class][0], values[class][1], values[class][2]);
-    kv_buf_deinit(&now);
-    kv_free(settings->mem, copy);
-    return status;
-}
-
 static kv_status set_text(kv_settings *settings, const kv_config_option *option, kv_slice text, kv_buf *error) {
     kv_buf fresh;
     kv_buf_init(&fresh, settings->mem);
     kv_status status = KV_OK;
-    if (option->field == KV_CFG_CLIENT_OUTPUT_BUFFER_LIMIT) status = merge_output_limits(settings, text, &fresh, error);
-    else if (memchr(text.ptr == NULL ? (const uint8_t *)"" : text.ptr, 0, text.len) != NULL) status = refuse(error, "argument must not contain a NUL byte");
-    else kv_buf_add_slice(&fresh, text);
+    if (memchr(text.ptr == NULL ? (const uint8_t *)"" : text.ptr, 0, text.len) != NULL) status = refuse(error, "argument must not contain a NUL byte");
+    else status = kv_setting_shape(settings, option, text, &fresh, error);
     if (status == KV_OK && fresh.failed) status = KV_ENOMEM;
     if (status != KV_OK) {
         kv_buf_deinit(&fresh);
