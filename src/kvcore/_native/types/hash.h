@@ -56,7 +56,8 @@ typedef struct kv_hash_change {
     bool expired; /* ... it was there, expired, and has been replaced or removed */
 } kv_hash_change;
 
-/* Sets a field; neither slice may point into this hash. expiry_ms: a time, KV_HASH_NO_EXPIRY (clears) or KV_HASH_KEEP_EXPIRY (an expired field's is never kept). `out` may be NULL. */
+/* Sets a field; neither slice may point into this hash. expiry_ms: a time, KV_HASH_NO_EXPIRY (clears) or KV_HASH_KEEP_EXPIRY (an expired field's is
+ * never kept). `out` may be NULL. */
 kv_status kv_hash_set(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice field, kv_slice value, int64_t expiry_ms, int64_t now_ms,
                       kv_hash_change *out);
 /* Removes a field that is visible at now_ms. KV_ENOTFOUND: it is not. */
