@@ -94,9 +94,12 @@ def find_peer(program: str) -> str | None:
 
 
 def kvcore_environment() -> dict[str, str]:
-    """The environment in which `python -m kvcore` finds this tree's package even when it is not installed."""
+    """The environment in which `python -m kvcore` finds this tree's package even when it is not installed.
+
+    KVCORE_TEST_PACKAGE names another directory that holds a built `kvcore`, for instance that of an instrumented build.
+    """
     environment = dict(os.environ)
-    source = str(ROOT / "src")
+    source = os.environ.get("KVCORE_TEST_PACKAGE") or str(ROOT / "src")
     if source not in environment.get("PYTHONPATH", "").split(os.pathsep):
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [source, environment.get("PYTHONPATH", "")]))
     return environment

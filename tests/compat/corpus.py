@@ -1,9 +1,9 @@
 """Hand-written command scripts, replayed on two servers.
 
 One command a line, in the inline syntax: words separated by spaces, `"..."` with \\n \\r \\t \\a \\b \\xHH escapes,
-`'...'` literally. A line may begin with `@N`: it is sent on connection N (0 when nothing is said). `!sleep MS`, `@N
-!send COMMAND` (do not wait for the reply) and `@N !read COMMAND` (take that reply now) are directions to the runner;
-`{s+100}` and `{ms-5}` are points in time. `#` begins a comment line.
+`'...'` literally. A line may begin with `@N`: it is sent on connection N (0 when nothing is said). Directions to the
+runner are `!sleep MS`, `@N !send COMMAND` (do not wait for the reply), `@N !read COMMAND` (take that reply now) and
+`@N !drop` (close the connection). `{s+100}` and `{ms-5}` are points in time. `#` begins a comment line.
 
     python -m tests.compat.corpus --a valkey --b kvcore [FILE...]
 """

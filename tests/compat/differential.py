@@ -393,6 +393,11 @@ class Pair:
             self.a.touch_all()
             self.b.touch_all()
             return None
+        if words[0] == b"!drop":
+            for side in (self.a, self.b):
+                side.drop(connection)
+            self.queued[connection], self.database[connection] = None, 0
+            return None
         if words[0] in (b"!send", b"!read"):
             return self._halves(index, step, connection, words)
         name = words[0].upper()

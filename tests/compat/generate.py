@@ -5,8 +5,8 @@ both servers get the same one and a sequence can be replayed later:
 
   {s+100}   the Unix time in seconds, plus 100          {ms-5}   the same in milliseconds
 
-and the pseudo-command `!sleep MS` lets time pass (and then touches all keys, so that what has expired is gone on both
-sides).
+The pseudo-command `!drop` closes the connection (the next command opens a new one), and `!sleep MS` lets time pass
+(and then touches all keys, so that what has expired is gone on both sides).
 """
 
 from __future__ import annotations
@@ -342,7 +342,8 @@ class Generator:
                 steps.append((1, b"CLIENT", b"CACHING", b"YES" if options[0] == b"OPTIN" else b"NO"))
             steps.append((1, *self.command()))
             steps.append((0, *self.command()))
-        return [*steps, (1, b"CLIENT", b"TRACKING", b"OFF")]
+        # A new connection: Valkey keeps what this one has read, and goes on where it stopped when tracking is on again.
+        return [*steps, (1, b"CLIENT", b"TRACKING", b"OFF"), (1, b"!drop")]
 
     # One command
 

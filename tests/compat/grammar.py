@@ -57,6 +57,7 @@ EXCLUDED: Final[dict[str, str]] = {
     "client|reply": "the runner counts one reply a command",
     "client|no-evict": "no observable effect",
     "client|unblock": "takes ids, which differ; tests of their own",
+    "client|tracking": "in sequences of its own, see generate.py",
     "client|import-source": "needs import mode",
     "config|rewrite": "writes a file",
     "config|set": "only with known parameters, see generate.py",
