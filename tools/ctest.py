@@ -56,7 +56,7 @@ def sources_of(test: Path) -> list[Path]:
 def build(test: Path, variant: cc.Variant) -> Path:
     """Compiles and links one test; returns the program."""
     objects_folder = ROOT / "build" / "obj" / variant.name
-    flags = [*cc.core_flags(variant), f"-I{test.parent}"]
+    flags = [*cc.core_flags(variant), f"-I{ROOT / 'tests' / 'c'}"]
     core = cc.core_flags(variant)
     jobs = [(test, objects_folder, flags), *((source, objects_folder, core) for source in sources_of(test))]
     objects = [cc.compile_one(ROOT, *job) for job in jobs]
@@ -101,11 +101,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--timeout", type=float, default=240.0, help="seconds a test may run")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--list", action="store_true", help="only print the names")
-    parser.add_argument("--folder", type=Path, default=ROOT / "tests" / "c")
+    parser.add_argument("--folder", type=Path, action="append", help="default: tests/c and tests/fuzz (2 s a fuzzer)")
     parser.add_argument("words", nargs="*", help="run the tests whose names contain one of these")
     options = parser.parse_args(arguments)
 
-    tests = sorted(options.folder.resolve().glob("test_*.c"))
+    folders = options.folder or [ROOT / "tests" / "c", ROOT / "tests" / "fuzz"]
+    tests = [test for folder in folders for test in sorted(folder.resolve().glob("test_*.c"))]
     if options.words:
         tests = [test for test in tests if any(word in test.stem for word in options.words)]
     if options.list:
