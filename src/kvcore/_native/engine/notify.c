@@ -9,7 +9,7 @@
 static const struct { char letter; unsigned bit; } classes[] = {
     {'g', KV_EVENT_GENERIC}, {'$', KV_EVENT_STRING}, {'l', KV_EVENT_LIST},    {'s', KV_EVENT_SET},      {'h', KV_EVENT_HASH},
     {'z', KV_EVENT_ZSET},    {'x', KV_EVENT_EXPIRED}, {'e', KV_EVENT_EVICTED}, {'t', KV_EVENT_STREAM},   {'d', KV_EVENT_MODULE},
-    {'K', KV_EVENT_KEYSPACE}, {'E', KV_EVENT_KEYEVENT}, {'m', KV_EVENT_KEYMISS}, {'n', KV_EVENT_NEW},
+    {'n', KV_EVENT_NEW},     {'K', KV_EVENT_KEYSPACE}, {'E', KV_EVENT_KEYEVENT}, {'m', KV_EVENT_KEYMISS},
 };
 
 /* 'A' stands for every class but key misses and new keys, which would flood those who did not ask. */
