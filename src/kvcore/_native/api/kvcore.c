@@ -102,7 +102,7 @@ kvcore_client *kvcore_connect(kvcore_store *store, int format) {
     client->mail_fd = -1;
     kv_buf_init(&client->reply, mem);
     kv_buf_init(&client->mail, mem);
-    client->session = kv_session_create(store->engine, NULL, client);
+    client->session = kv_session_create(store->engine, NULL, client, NULL);
     if (client->session == NULL) {
         kv_free(mem, client);
         return NULL;
@@ -116,8 +116,6 @@ kvcore_client *kvcore_connect(kvcore_store *store, int format) {
 void kvcore_disconnect(kvcore_client *client) {
     if (client == NULL) return;
     kv_mem *mem = &client->store->engine->mem;
-    if (client->mail_fd >= 0) close(client->mail_fd);
-    client->session->ops = NULL;
     kv_session_destroy(client->session);
     kv_buf_deinit(&client->reply);
     kv_buf_deinit(&client->mail);
@@ -149,19 +147,20 @@ int kvcore_run(kvcore_client *client, int argc, const char *const *argv, const s
     return outcome_of(client, outcome);
 }
 
-/* The mailbox holds the reply of a served block, last, behind messages that came before it; a blocked in-process client has no subscriptions. */
 static int ended(kvcore_client *client) {
-    kv_buf_clear(&client->reply);
-    kv_session_drain(client->session, &client->reply);
+    kv_buf last = client->reply;
+    client->reply = client->session->served;
+    client->session->served = last;
+    kv_buf_clear(&client->session->served);
     return client->reply.failed ? KVCORE_NO_MEMORY : KVCORE_DONE;
 }
 
 int kvcore_wait(kvcore_client *client, uint32_t timeout_ms) {
     kv_session *session = client->session;
     if (session->ticket == NULL) { /* CLIENT PAUSE */
-        int64_t until = atomic_load_explicit(&session->engine->pause_until_ms, memory_order_relaxed);
+        uint32_t seen = atomic_load_explicit(&session->engine->pause_signal, memory_order_acquire); /* first: an UNPAUSE from here on changes it */
+        int64_t until = atomic_load_explicit(&session->engine->pause_until_ms, memory_order_acquire);
         int64_t left = until - kv_clock_ms(&session->engine->clock);
-        uint32_t seen = atomic_load_explicit(&session->engine->pause_signal, memory_order_acquire);
         if (left > 0) kv_wait_word(&session->engine->pause_signal, seen, kv_mono_ns() + (uint64_t)(left < timeout_ms ? left : timeout_ms) * 1000000);
         return KVCORE_PAUSED;
     }
@@ -179,11 +178,10 @@ int kvcore_wait(kvcore_client *client, uint32_t timeout_ms) {
 int kvcore_cancel(kvcore_client *client) {
     kv_session *session = client->session;
     kv_buf_clear(&client->reply);
-    if (session->ticket == NULL || kv_session_unblock(session, KV_UNBLOCK_GONE)) return 1;
-    while (!kv_session_block_ended(session)) /* another thread is serving it at this moment */
-        kv_wait_word(&session->signal, atomic_load(&session->signal), kv_mono_ns() + 1000000);
+    if (session->ticket == NULL) return 1;
+    kv_session_stop_waiting(session);
     ended(client);
-    return client->reply.len == 0;
+    return client->reply.len == 0 && !client->reply.failed;
 }
 
 const char *kvcore_reply(kvcore_client *client, size_t *length) {
@@ -214,24 +212,45 @@ int kvcore_wait_mail(kvcore_client *client, uint32_t timeout_ms) {
     }
 }
 
+/* The descriptor lives as long as the session, which wakers hold: nobody writes to a number that means another file by then. */
+typedef struct mail_signal {
+    kv_mem *mem;
+    int fd;
+} mail_signal;
+
 static void wake_fd(kv_session *session) {
-    const kvcore_client *client = session->owner;
+    const mail_signal *mail = session->home;
     uint64_t one = 1;
-    ssize_t n = write(client->mail_fd, &one, sizeof one); /* can only fail when the counter is full, and then it is readable */
+    ssize_t n = write(mail->fd, &one, sizeof one); /* can only fail when the counter is full, and then it is readable */
     (void)n;
 }
 
-static const kv_session_ops fd_ops = {.wake = wake_fd};
+static void close_fd(kv_session *session) {
+    mail_signal *mail = session->home;
+    close(mail->fd);
+    kv_free(mail->mem, mail);
+}
+
+static const kv_session_ops fd_ops = {.wake = wake_fd, .gone = close_fd};
 
 int kvcore_mail_fd(kvcore_client *client) {
-    if (client->mail_fd < 0) {
-        client->mail_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (client->mail_fd >= 0) {
-            client->session->ops = &fd_ops;
-            if (atomic_load_explicit(&client->session->mail_len, memory_order_acquire) > 0) wake_fd(client->session);
-        }
+    if (client->mail_fd >= 0) return client->mail_fd;
+    kv_mem *mem = &client->store->engine->mem;
+    mail_signal *mail = kv_malloc(mem, sizeof *mail);
+    int fd = mail == NULL ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0) {
+        if (mail == NULL) errno = ENOMEM;
+        kv_free(mem, mail);
+        return -1;
     }
-    return client->mail_fd;
+    *mail = (mail_signal){mem, fd};
+    client->session->home = mail;
+    atomic_store_explicit(&client->session->ops, &fd_ops, memory_order_release);
+    client->mail_fd = fd;
+    /* A waker that came before the store has left its mail already. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&client->session->mail_len, memory_order_acquire) > 0) wake_fd(client->session);
+    return fd;
 }
 
 /* ---- serving ---- */
@@ -260,6 +279,16 @@ void kvcore_stop_serving(kvcore_store *store) {
 int kvcore_port(const kvcore_store *store) { return store->server == NULL ? 0 : kv_server_port(store->server); }
 const char *kvcore_unix_path(const kvcore_store *store) { return store->server == NULL ? NULL : kv_server_unix_path(store->server); }
 unsigned kvcore_threads(const kvcore_store *store) { return store->server == NULL ? 0 : kv_server_threads(store->server); }
+
+int kvcore_set_config_file(kvcore_store *store, const char *path) {
+    kv_settings *settings = &store->engine->settings;
+    kv_mutex_lock(&settings->lock);
+    kv_buf_clear(&settings->file);
+    kv_buf_add_slice(&settings->file, kv_slice_cstr(path));
+    bool failed = settings->file.failed;
+    kv_mutex_unlock(&settings->lock);
+    return failed ? -1 : 0;
+}
 
 void kvcore_log_to(kvcore_store *store, int fd, const char *level) {
     kv_log_level from = KV_LOG_NOTICE;

@@ -48,6 +48,9 @@ int kvcore_port(const kvcore_store *store);               /* 0: no TCP */
 const char *kvcore_unix_path(const kvcore_store *store);  /* NULL: none */
 unsigned kvcore_threads(const kvcore_store *store);
 
+/* The absolute path of the configuration file that `config` was read from: CONFIG REWRITE writes it. 0, or -1: out of memory. Before serving. */
+int kvcore_set_config_file(kvcore_store *store, const char *path);
+
 /* Log lines go to this descriptor (-1: nowhere, the default), from `level` on: "debug", "verbose", "notice", "warning". */
 void kvcore_log_to(kvcore_store *store, int fd, const char *level);
 void kvcore_log(kvcore_store *store, const char *text); /* one notice of the host program, in the same form */

@@ -258,7 +258,11 @@ static bool wait_outcome(Pool *pool, lease *l, int argc, const kv_slice *argv, k
         state = kvcore_wait(l->client, SLICE_MS);
         if (state == KVCORE_PAUSED) outcome = kv_execute(l->session, argc, argv, &l->out);
         Py_END_ALLOW_THREADS
-        if (state == KVCORE_DONE || state == KVCORE_NO_MEMORY) break;
+        if (state == KVCORE_NO_MEMORY) {
+            l->out.failed = true;
+            return true;
+        }
+        if (state == KVCORE_DONE) break;
         if (outcome == KV_OUTCOME_DONE) return true;
         bool closing = pool->closed;
         if (!closing && PyErr_CheckSignals() == 0) continue;

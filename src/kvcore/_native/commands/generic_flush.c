@@ -38,14 +38,13 @@ void kv_cmd_flushall(kv_ctx *c) { flush(c, -1); }
 typedef struct swap_ready {
     kv_ctx *c;
     kv_shard *shard;
-    int db;
 } swap_ready;
 
 static bool make_ready(void *arg, kv_value *v) {
     swap_ready *state = arg;
     kv_slice name = kv_entry_key(v);
     if (v->type != KV_STRING && v->type != KV_HASH)
-        kv_unit_ready(state->c, state->shard, state->db, kv_store_hash(&state->c->engine->store, name), name);
+        kv_unit_ready(state->c, state->shard, kv_store_hash(&state->c->engine->store, name), name);
     return true;
 }
 
@@ -64,8 +63,8 @@ void kv_cmd_swapdb(kv_ctx *c) {
         for (unsigned i = 0; i < store->shard_count; i++) {
             kv_shard *shard = &store->shards[i];
             if (shard->waiters == NULL) continue; /* nobody waits here */
-            kv_keydb_each(kv_shard_db(shard, (unsigned)a), make_ready, &(swap_ready){c, shard, (int)a});
-            kv_keydb_each(kv_shard_db(shard, (unsigned)b), make_ready, &(swap_ready){c, shard, (int)b});
+            kv_keydb_each(kv_shard_db(shard, (unsigned)a), make_ready, &(swap_ready){c, shard});
+            kv_keydb_each(kv_shard_db(shard, (unsigned)b), make_ready, &(swap_ready){c, shard});
         }
         c->unit->dirty++;
     }

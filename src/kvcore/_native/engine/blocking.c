@@ -80,6 +80,17 @@ static kv_ticket *ticket_create(kv_ctx *c, int wait_count) {
     return ticket;
 }
 
+/* Removes a key that nobody waits for; the shard is locked. */
+static void forget_if_idle(kv_keymap_node *node) {
+    if (node->head != NULL || node->is_ready) return;
+    kv_shard *shard = node->shard;
+    kv_keymap *map = shard->waiters;
+    kv_keymap_remove(map, node);
+    if (kv_keymap_count(map) > 0) return;
+    kv_keymap_destroy(map); /* with the last waiter the mask is forgotten, too */
+    shard->waiters = NULL;
+}
+
 /* Out of its queue; the shard is locked. */
 static void dequeue(kv_wait *wait) {
     kv_keymap_node *node = wait->node;
@@ -89,12 +100,7 @@ static void dequeue(kv_wait *wait) {
     if (wait->next != NULL) wait->next->previous = wait->previous;
     else node->tail = wait->previous;
     wait->node = NULL;
-    if (node->head != NULL) return;
-    kv_keymap *map = wait->shard->waiters;
-    kv_keymap_remove(map, node);
-    if (kv_keymap_count(map) > 0) return;
-    kv_keymap_destroy(map); /* with the last waiter the mask is forgotten, too */
-    wait->shard->waiters = NULL;
+    forget_if_idle(node);
 }
 
 /* At the end of its key's queue; the shard is locked. */
@@ -112,6 +118,8 @@ static kv_status enqueue(kv_wait *wait, kv_ticket *ticket, const kv_key *key, kv
         return KV_ENOMEM;
     }
     *wait = (kv_wait){.node = node, .ticket = ticket, .shard = shard, .name = name, .previous = node->tail};
+    if (node->head == NULL) node->db = ticket->db;
+    else if (node->db != ticket->db) node->db = -1;
     if (node->tail != NULL) ((kv_wait *)node->tail)->next = wait;
     else node->head = wait;
     node->tail = wait;
@@ -156,6 +164,26 @@ static bool claim(kv_session *session, uint32_t to) {
     return atomic_compare_exchange_strong_explicit(&session->block_state, &waiting, to, memory_order_acq_rel, memory_order_relaxed);
 }
 
+/* The reply of a command that had blocked. An in-process client gets it apart from its messages. */
+static void deliver(kv_ctx *c, kv_session *session, const kv_buf *reply) {
+    if (session->reply_mode != KV_REPLY_ON) return;
+    if (!session->in_process) {
+        kv_session_mail(c, session, reply);
+        return;
+    }
+    kv_buf_add_slice(&session->served, kv_buf_slice(reply));
+    if (reply->failed) session->served.failed = true;
+}
+
+/* Back from SERVING to WAITING; whoever wanted the wait to end meanwhile gets their way. */
+static void wait_on(kv_ctx *c, kv_session *session) {
+    uint32_t serving = KV_BLOCK_SERVING;
+    if (atomic_compare_exchange_strong_explicit(&session->block_state, &serving, KV_BLOCK_WAITING, memory_order_acq_rel, memory_order_relaxed)) return;
+    /* SERVING with a kv_unblock in the bits from 8 up, see kv_session_ask_unblock */
+    atomic_store_explicit(&session->block_state, KV_BLOCK_ENDING | ((serving >> 8) - 1) << 8, memory_order_release);
+    kv_wake_later(c, session);
+}
+
 /* Runs a waiting client's command again inside the unit `c`. Its reply goes to its mailbox. */
 static void serve(kv_ctx *c, kv_ticket *ticket) {
     kv_session *session = ticket->session;
@@ -174,44 +202,41 @@ static void serve(kv_ctx *c, kv_ticket *ticket) {
     }
 #endif
     if (again.blocked) {
-        atomic_store_explicit(&session->block_state, KV_BLOCK_WAITING, memory_order_release);
+        wait_on(&again, session);
     } else {
         for (uint32_t i = 0; i < ticket->wait_count; i++) dequeue(&ticket->waits[i]);
-        if (session->reply_mode == KV_REPLY_ON) kv_session_mail(&again, session, kv_buf_slice(&out));
-        /* After this store the owner may free the ticket: nothing of it is touched again. */
+        deliver(&again, session, &out);
+        /* The owner takes the locks of the ticket's shards before it frees it, and this unit holds them. */
         atomic_store_explicit(&session->block_state, KV_BLOCK_DONE, memory_order_release);
         kv_wake_later(&again, session);
     }
     kv_buf_deinit(&out);
 }
 
-/* Everybody who waits for this key, once, first come first served, as long as it holds what they wait for. */
-static void serve_key(kv_ctx *c, kv_ready *ready) {
-    kv_slice name = kv_slice_of(ready->name, ready->len);
-    kv_keymap_node *node = kv_keymap_find(ready->shard->waiters, ready->hash, name);
-    if (node == NULL) return;
-    size_t turns = 0; /* clients that queue up again while being served get their turn with the next change */
-    for (const kv_wait *wait = node->head; wait != NULL; wait = wait->next) turns++;
-    kv_wait *wait = node->head;
-    for (; turns > 0 && wait != NULL; turns--) {
+/* Everybody who waits for this key, once, first come first served, as long as it holds what they wait for. A client that finds nothing keeps its place, so
+ * nobody joins the queue meanwhile; serving one takes only its own waits out, so `next` stays good. */
+static void serve_key(kv_ctx *c, const kv_keymap_node *node) {
+    kv_slice name = kv_slice_of(node->name, node->len);
+    int empty_db = -1; /* a database that is known to hold nothing for those who are left */
+    for (kv_wait *wait = node->head, *next; wait != NULL; wait = next) {
+        next = wait->next;
         kv_ticket *ticket = wait->ticket;
-        kv_value *v = kv_keydb_find(kv_shard_db(ready->shard, (unsigned)ready->db), ready->hash, name);
-        if (v == NULL) return;
-        kv_wait *next = wait->next;
-        bool last = next == NULL;
-        if (ticket->db == ready->db && v->type == ticket->type && (ticket->mask & ~c->unit->locked) == 0) serve(c, ticket);
-        if (last) return; /* the node is gone with its last waiter */
-        wait = next;
+        if (ticket->db == empty_db) continue;
+        const kv_value *v = kv_keydb_find(kv_shard_db(node->shard, (unsigned)ticket->db), node->hash, name);
+        if (v == NULL && node->db >= 0) return;
+        if (v == NULL) empty_db = ticket->db;
+        else if (v->type == ticket->type && (ticket->mask & ~c->unit->locked) == 0) serve(c, ticket);
     }
 }
 
 void kv_serve_ready(kv_ctx *c) {
     kv_unit *unit = c->unit;
     while (unit->ready != NULL) {
-        kv_ready *ready = unit->ready;
-        serve_key(c, ready);
-        unit->ready = ready->next; /* after serving: what that readied was appended behind it */
-        kv_free(&c->engine->mem, ready);
+        kv_keymap_node *node = unit->ready;
+        serve_key(c, node); /* is_ready keeps it in the map. Making it ready once more (BLMOVE a a) adds nothing: all its waiters have their turn */
+        unit->ready = node->next_ready; /* after serving: what that readied was appended behind it */
+        node->is_ready = false;
+        forget_if_idle(node);
     }
 }
 
@@ -225,10 +250,26 @@ static void ticket_close(kv_session *session) {
     kv_lock_shards(session->engine, ticket->mask);
     for (uint32_t i = 0; i < ticket->wait_count; i++) dequeue(&ticket->waits[i]);
     kv_unlock_shards(session->engine, ticket->mask);
+    if (session->reply_mode == KV_REPLY_SKIP) session->reply_mode = KV_REPLY_ON; /* the reply that CLIENT REPLY SKIP meant was this one */
     session->ticket = NULL;
     kv_free(&session->engine->mem, ticket);
     atomic_fetch_sub_explicit(&session->engine->blocked_count, 1, memory_order_relaxed);
     atomic_store_explicit(&session->block_state, KV_BLOCK_NONE, memory_order_release);
+}
+
+/* A wait for no key can only end by time: then the command's handler writes the reply, as where it may not block (WAIT). */
+static void reply_timeout(kv_session *session, kv_reply *reply) {
+    const kv_ticket *ticket = session->ticket;
+    if (ticket->wait_count == 0) {
+        kv_unit unit = {0};
+        kv_ctx c = {.engine = session->engine, .session = session, .command = ticket->command, .argv = ticket->argv, .argc = ticket->argc,
+                    .db = ticket->db, .reply = reply, .unit = &unit, .in_exec = true};
+        ticket->command->handler(&c);
+    } else if (ticket->null_array) {
+        kv_reply_null_array(reply);
+    } else {
+        kv_reply_null(reply);
+    }
 }
 
 /* What a client gets whose wait ended without a key. */
@@ -237,16 +278,13 @@ static void reply_ended(kv_session *session, kv_unblock why) {
     kv_buf_init(&out, &session->engine->mem);
     kv_reply reply = kv_reply_to(&out, session->format);
     switch (why) {
-    case KV_UNBLOCK_TIMEOUT:
-        if (session->ticket->null_array) kv_reply_null_array(&reply);
-        else kv_reply_null(&reply);
-        break;
+    case KV_UNBLOCK_TIMEOUT: reply_timeout(session, &reply); break;
     case KV_UNBLOCK_ERROR: kv_reply_error(&reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK"); break;
     case KV_UNBLOCK_GONE: break;
     }
     kv_unit unit = {0};
     kv_ctx c = {.engine = session->engine, .session = session, .reply = &reply, .unit = &unit};
-    if (session->reply_mode == KV_REPLY_ON && out.len > 0) kv_session_mail(&c, session, kv_buf_slice(&out));
+    if (why != KV_UNBLOCK_GONE) deliver(&c, session, &out);
     kv_buf_deinit(&out);
 }
 
@@ -265,9 +303,22 @@ bool kv_session_unblock(kv_session *session, kv_unblock why) {
     return kv_session_block_ended(session);
 }
 
+void kv_session_stop_waiting(kv_session *session) {
+    /* While another thread tries to serve it neither holds; that thread finds nothing, perhaps, and puts it back: so it is asked again. */
+    while (!kv_session_unblock(session, KV_UNBLOCK_GONE) && !kv_session_block_ended(session)) {
+        uint32_t seen = atomic_load_explicit(&session->signal, memory_order_acquire);
+        kv_wait_word(&session->signal, seen, kv_mono_ns() + 100000);
+    }
+}
+
 bool kv_session_ask_unblock(kv_ctx *c, kv_session *target, kv_unblock why) {
-    if (!claim(target, KV_BLOCK_ENDING | (uint32_t)why << 8)) return false;
-    kv_wake_later(c, target);
+    uint32_t state = atomic_load_explicit(&target->block_state, memory_order_relaxed), wanted;
+    do {
+        if (state == KV_BLOCK_WAITING) wanted = KV_BLOCK_ENDING | (uint32_t)why << 8;
+        else if (state == KV_BLOCK_SERVING) wanted = KV_BLOCK_SERVING | ((uint32_t)why + 1) << 8; /* a note for wait_on */
+        else return false;
+    } while (!atomic_compare_exchange_weak_explicit(&target->block_state, &state, wanted, memory_order_acq_rel, memory_order_relaxed));
+    if (state == KV_BLOCK_WAITING) kv_wake_later(c, target);
     return true;
 }
 

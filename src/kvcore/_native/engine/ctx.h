@@ -31,7 +31,7 @@ typedef struct kv_key {
     int db;
 } kv_key;
 
-struct kv_ready;
+struct kv_keymap_node;
 
 /* An execution unit: one command, one transaction with all its commands, or a step of the engine itself. Locked once, published once. */
 typedef struct kv_unit {
@@ -40,8 +40,8 @@ typedef struct kv_unit {
     int64_t now_ms;  /* wall time, read once; 0 until asked for */
     uint32_t epoch;  /* snapshot epoch of its writes; 0 until begin_write */
     struct kv_session *wakes; /* sessions to wake once the locks are released */
-    struct kv_ready *ready;   /* keys that blocked clients may be waiting for, oldest first */
-    struct kv_ready *ready_last;
+    struct kv_keymap_node *ready; /* keys that blocked clients may be waiting for, oldest first */
+    struct kv_keymap_node *ready_last;
 } kv_unit;
 
 typedef struct kv_ctx {
@@ -156,7 +156,8 @@ enum {
 /* Wait until one of the keys holds a value of `type`, then run this command again for this session (c->rerun is set; a handler that still
  * finds nothing calls kv_ctx_block again and keeps its place in the queue). Registered under the same locks that the handler looked under, so
  * no wake-up is lost. Returns false when this session may not block (inside MULTI, scripts): the handler then writes its empty reply itself.
- * On time-out the session gets a null array (null_array) or a null. timeout_ms 0: for ever. args: argument indices of the keys. */
+ * On time-out the session gets a null array (null_array) or a null. timeout_ms 0: for ever. args: argument indices of the keys. With no keys at all
+ * the wait ends by time only, and the handler runs once more, unable to block, to write the reply. */
 bool kv_ctx_block(kv_ctx *c, const int *args, int count, kv_type type, int64_t timeout_ms, bool null_array);
 
 /* ---- scan cursors, shared by SCAN, SSCAN, HSCAN, ZSCAN ---- */

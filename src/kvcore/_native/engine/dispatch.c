@@ -327,6 +327,10 @@ kv_outcome kv_execute(kv_session *session, int argc, const kv_slice *argv, kv_bu
     kv_ctx c = {.engine = engine, .session = session, .argv = argv, .argc = argc, .db = session->db, .reply = &reply, .unit = &unit};
     kv_outcome outcome = checked(&c);
     if (outcome == KV_OUTCOME_PAUSED || outcome == KV_OUTCOME_BUSY) return outcome;
+    if (outcome == KV_OUTCOME_BLOCKED) { /* another thread may be serving it at this moment: the rest of the session is not to be touched */
+        atomic_fetch_add_explicit(&session->commands, 1, memory_order_relaxed);
+        return outcome;
+    }
     apply_reply_mode(session, out, start);
     show_state(session);
     atomic_fetch_add_explicit(&session->commands, 1, memory_order_relaxed);

@@ -23,11 +23,14 @@ kv_outcome kv_execute(kv_session *session, int argc, const kv_slice *argv, kv_bu
 void kv_prefetch(kv_session *session, int argc, const kv_slice *argv);
 
 /* A blocked session whose time is up, or that is to end (CLIENT KILL, a lost connection, a closing store). True when this ended the wait: its
- * reply, if any, is in the mailbox. False when another thread got there first: look at kv_session_block_ended. Owner's thread. */
+ * reply, if any, is in the mailbox (in-process sessions: in `served`). False when another thread got there first: look at kv_session_block_ended. Owner's thread. */
 bool kv_session_unblock(kv_session *session, kv_unblock why);
 /* After a wake: true when the block has ended (served, or CLIENT UNBLOCK): the session has left its waiting queues, its reply is in the mailbox
  * and it may run the next command. False: still waiting. Owner's thread, no lock held. */
 bool kv_session_block_ended(kv_session *session);
+/* Ends the wait of a blocked session that is to go, or waits for the thread that serves it at this moment. Without a reply, unless that thread was first.
+ * Owner's thread, no lock held. */
+void kv_session_stop_waiting(kv_session *session);
 /* CLIENT UNBLOCK: end another session's wait. False: it is not waiting. Any thread; it is woken when c's unit ends. */
 bool kv_session_ask_unblock(kv_ctx *c, kv_session *target, kv_unblock why);
 /* When the block ends by itself: monotonic ns, UINT64_MAX for never. */
@@ -42,8 +45,9 @@ void kv_unit_end(kv_ctx *c);
 /* Run a handler inside a unit whose locks are held (dispatch, EXEC, a waiter being served). Counts statistics. */
 void kv_call(kv_ctx *c);
 
-/* Mail: append bytes that are in the session's format; it is woken once this unit's locks are released. Any thread; takes rank SESSION. */
-void kv_session_mail(kv_ctx *c, kv_session *target, kv_slice bytes);
+/* Mail: append bytes that are in the session's format; it is woken once this unit's locks are released. Any thread; takes rank SESSION. A buffer
+ * that could not hold its message, or a full memory, marks the mailbox: the session ends rather than have a hole in its stream. */
+void kv_session_mail(kv_ctx *c, kv_session *target, const kv_buf *bytes);
 void kv_wake_later(kv_ctx *c, kv_session *target);
 void kv_wake_now(kv_session *session); /* no lock held */
 

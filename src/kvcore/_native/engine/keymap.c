@@ -12,7 +12,7 @@ kv_keymap *kv_keymap_create(kv_shard *shard) {
     if (kv_shard_db_open(shard, 0) == NULL) return NULL; /* makes the arena */
     kv_keymap *map = kv_arena_alloc(shard->arena, sizeof *map);
     if (map == NULL) return NULL;
-    *map = (kv_keymap){.arena = shard->arena};
+    *map = (kv_keymap){.arena = shard->arena, .shard = shard};
     kv_table_init(&map->table, &node_type, &shard->store->seed, shard->arena);
     return map;
 }
@@ -32,7 +32,7 @@ kv_keymap_node *kv_keymap_obtain(kv_keymap *map, uint64_t hash, kv_slice name) {
     if (node != NULL) return node;
     node = kv_arena_alloc(map->arena, sizeof *node + name.len);
     if (node == NULL) return NULL;
-    *node = (kv_keymap_node){.hash = hash, .len = name.len};
+    *node = (kv_keymap_node){.shard = map->shard, .hash = hash, .len = name.len};
     if (name.len > 0) memcpy(node->name, name.ptr, name.len);
     if (kv_table_insert(&map->table, hash, node) != KV_OK) {
         kv_arena_free(map->arena, node, sizeof *node + name.len);

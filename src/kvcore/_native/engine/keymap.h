@@ -8,14 +8,19 @@
 
 typedef struct kv_keymap_node {
     void *head, *tail; /* the user's list */
-    uint64_t hash;     /* kv_store_hash of the name */
+    kv_shard *shard;
+    struct kv_keymap_node *next_ready; /* blocking.c: the running unit's list of keys to serve; see is_ready */
+    uint64_t hash;                     /* kv_store_hash of the name */
     size_t len;
+    int db;        /* blocking.c: of all its waiters; -1: they wait in several */
+    bool is_ready; /* on that list: it stays in the map until its turn has come, waiters or not */
     uint8_t name[];
 } kv_keymap_node;
 
 typedef struct kv_keymap {
     kv_table table;
     kv_arena *arena;
+    kv_shard *shard;
     uint64_t mask; /* the user's: shards that the lists' clients need (blocking.c) */
 } kv_keymap;
 

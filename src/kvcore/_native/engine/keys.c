@@ -167,4 +167,4 @@ void kv_ctx_notify(kv_ctx *c, const kv_key *key, unsigned event_class, const cha
     kv_notify(c, key->db, event_class, event, key->name);
 }
 
-void kv_ctx_ready(kv_ctx *c, const kv_key *key) { kv_unit_ready(c, key->shard, key->db, key->hash, key->name); }
+void kv_ctx_ready(kv_ctx *c, const kv_key *key) { kv_unit_ready(c, key->shard, key->hash, key->name); }

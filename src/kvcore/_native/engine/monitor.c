@@ -57,13 +57,14 @@ void kv_monitor_feed(kv_ctx *c) {
     kv_buf_add_byte(&line, 0);
     kv_engine *engine = c->engine;
     kv_mutex_lock(&engine->clients_lock);
-    for (kv_session *session = engine->clients; session != NULL && !line.failed; session = session->next) {
+    for (kv_session *session = engine->clients; session != NULL; session = session->next) {
         if (!atomic_load_explicit(&session->monitor, memory_order_relaxed)) continue;
         kv_buf out;
         kv_buf_init(&out, &engine->mem);
         kv_reply reply = kv_reply_to(&out, session->format);
-        kv_reply_status(&reply, (const char *)line.ptr);
-        kv_session_mail(c, session, kv_buf_slice(&out));
+        if (line.failed) out.failed = true; /* a monitor that misses a command is cut off: it must not believe to have seen all */
+        else kv_reply_status(&reply, (const char *)line.ptr);
+        kv_session_mail(c, session, &out);
         kv_buf_deinit(&out);
     }
     kv_mutex_unlock(&engine->clients_lock);

@@ -144,6 +144,19 @@ static size_t subscribed_at(const struct kv_subscriber *subscriber, kv_topic_kin
     return SIZE_MAX;
 }
 
+/* The lock is held. Looks at the shorter list: many channels of one client, or many clients of one channel, are both cheap. */
+static bool is_subscribed(const kv_session *session, kv_topic_kind kind, const kv_topic *topic) {
+    const struct kv_subscriber *own = session->subscriber;
+    if (topic->count <= own->count[kind]) {
+        for (uint32_t i = 0; i < topic->count; i++)
+            if (topic->sessions[i] == session) return true;
+        return false;
+    }
+    for (size_t i = 0; i < own->count[kind]; i++)
+        if (own->topics[kind][i] == topic) return true;
+    return false;
+}
+
 static void count_subscriber(kv_session *session, bool was) {
     bool is = kv_pubsub_count(session) + kv_pubsub_shard_count(session) > 0;
     if (is == was) return;
@@ -154,14 +167,16 @@ static void count_subscriber(kv_session *session, bool was) {
 bool kv_pubsub_subscribe(kv_session *session, kv_topic_kind kind, kv_slice name) {
     kv_engine *engine = session->engine;
     struct kv_pubsub *pubsub = engine->pubsub;
-    if (subscribed_at(session->subscriber, kind, name) != SIZE_MAX) return true;
     bool was = kv_pubsub_count(session) + kv_pubsub_shard_count(session) > 0;
     if (session->subscriber == NULL) session->subscriber = kv_calloc(&engine->mem, 1, sizeof *session->subscriber);
     if (session->subscriber == NULL || !subscriber_reserve(&engine->mem, session->subscriber, kind)) return false;
     kv_mutex_lock(&pubsub->lock);
     kv_topic *topic = obtain_topic(pubsub, kind, name);
-    bool fits = topic != NULL && topic_reserve(pubsub, topic);
-    if (fits) {
+    bool twice = topic != NULL && is_subscribed(session, kind, topic);
+    bool fits = twice || (topic != NULL && topic_reserve(pubsub, topic));
+    if (twice) {
+        /* nothing to do */
+    } else if (fits) {
         topic->sessions[topic->count++] = session;
         session->subscriber->topics[kind][session->subscriber->count[kind]++] = topic;
     } else if (topic != NULL && topic->count == 0) {
@@ -235,7 +250,7 @@ typedef struct kv_message {
     kv_buf encoded[KV_FORMAT_NULL];
 } kv_message;
 
-static kv_slice encoded_for(kv_message *message, kv_mem *mem, kv_format format) {
+static const kv_buf *encoded_for(kv_message *message, kv_mem *mem, kv_format format) {
     kv_buf *out = &message->encoded[format];
     if (out->mem == NULL) {
         kv_buf_init(out, mem);
@@ -246,7 +261,7 @@ static kv_slice encoded_for(kv_message *message, kv_mem *mem, kv_format format) 
         kv_reply_bulk(&reply, message->channel);
         kv_reply_bulk(&reply, message->payload);
     }
-    return kv_buf_slice(out);
+    return out;
 }
 
 static size_t send_topic(kv_ctx *c, const kv_topic *topic, kv_message *message) {

@@ -43,12 +43,13 @@ static void unregister_session(kv_engine *engine, kv_session *session) {
     atomic_fetch_sub_explicit(session->in_process ? &engine->in_process_count : &engine->client_count, 1, memory_order_relaxed);
 }
 
-kv_session *kv_session_create(kv_engine *engine, const kv_session_ops *ops, void *owner) {
+kv_session *kv_session_create(kv_engine *engine, const kv_session_ops *ops, void *owner, void *home) {
     kv_session *session = kv_calloc(&engine->mem, 1, sizeof *session);
     if (session == NULL) return NULL;
     session->engine = engine;
     session->ops = ops;
     session->owner = owner;
+    session->home = home;
     session->in_process = ops == NULL;
     session->format = ops == NULL ? KV_FORMAT_TAPE : KV_FORMAT_RESP2;
     session->id = atomic_fetch_add_explicit(&engine->next_client_id, 1, memory_order_relaxed) + 1;
@@ -61,6 +62,7 @@ kv_session *kv_session_create(kv_engine *engine, const kv_session_ops *ops, void
     kv_buf_init(&session->lib_version, &engine->mem);
     kv_buf_init(&session->user, &engine->mem);
     kv_buf_init(&session->mailbox, &engine->mem);
+    kv_buf_init(&session->served, &engine->mem);
     kv_buf_add_slice(&session->user, KV_LIT("default"));
     if (session->user.failed) {
         kv_free(&engine->mem, session);
@@ -83,15 +85,15 @@ void kv_session_release(kv_session *session) {
     kv_buf_deinit(&session->lib_version);
     kv_buf_deinit(&session->user);
     kv_buf_deinit(&session->mailbox);
+    kv_buf_deinit(&session->served);
+    const kv_session_ops *ops = atomic_load_explicit(&session->ops, memory_order_relaxed);
+    if (ops != NULL && ops->gone != NULL) ops->gone(session);
     kv_free(mem, session);
 }
 
 /* Leave every table of the engine that knows this session. */
 static void leave_tables(kv_session *session) {
-    if (session->ticket != NULL) {
-        kv_session_unblock(session, KV_UNBLOCK_GONE);
-        while (!kv_session_block_ended(session)) kv_wait_word(&session->signal, atomic_load(&session->signal), kv_mono_ns() + 1000000);
-    }
+    if (session->ticket != NULL) kv_session_stop_waiting(session);
     kv_transaction_discard(session);
     kv_pubsub_leave(session);
     kv_tracking_leave(session);
@@ -119,8 +121,8 @@ void kv_session_reset(kv_session *session) {
 void kv_session_drain(kv_session *session, kv_buf *out) {
     if (atomic_load_explicit(&session->mail_len, memory_order_acquire) == 0) return;
     kv_mutex_lock(&session->mutex);
-    if (session->mailbox.failed) session->close_now = true; /* mail was lost: the stream has a hole, so it must end */
     kv_buf_add_slice(out, kv_buf_slice(&session->mailbox));
+    if (session->mailbox.failed) session->close_now = out->failed = true; /* mail was lost: the stream has a hole, so it must end */
     kv_buf_clear(&session->mailbox);
     kv_buf_trim(&session->mailbox, 16 * 1024);
     atomic_store_explicit(&session->mail_len, 0, memory_order_release);
@@ -139,15 +141,18 @@ void kv_wake_later(kv_ctx *c, kv_session *target) {
 void kv_wake_now(kv_session *session) {
     atomic_fetch_add_explicit(&session->signal, 1, memory_order_release);
     kv_wake_word(&session->signal, true);
-    if (session->ops != NULL) session->ops->wake(session);
+    const kv_session_ops *ops = atomic_load_explicit(&session->ops, memory_order_acquire);
+    if (ops != NULL) ops->wake(session);
 }
 
-void kv_session_mail(kv_ctx *c, kv_session *target, kv_slice bytes) {
+void kv_session_mail(kv_ctx *c, kv_session *target, const kv_buf *bytes) {
     kv_mutex_lock(&target->mutex);
-    kv_buf_add_slice(&target->mailbox, bytes);
+    kv_buf_add_slice(&target->mailbox, kv_buf_slice(bytes));
+    if (bytes->failed) target->mailbox.failed = true;
     atomic_store_explicit(&target->mail_len, target->mailbox.failed ? SIZE_MAX : target->mailbox.len, memory_order_release);
     kv_mutex_unlock(&target->mutex);
-    if (target != c->session || c->rerun) kv_wake_later(c, target);
+    /* A connection looks at its mailbox after each of its own commands; a descriptor in a program's own loop has to be made readable. */
+    if (target != c->session || c->rerun || target->in_process) kv_wake_later(c, target);
 }
 
 bool kv_session_is_local(const kv_session *session) {

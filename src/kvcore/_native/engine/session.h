@@ -23,8 +23,11 @@ typedef struct kv_session_facts {
 } kv_session_facts;
 
 typedef struct kv_session_ops {
-    /* There is something for this session (mail, a served block, a kill). Called with no lock held, from any thread. */
+    /* There is something for this session (mail, a served block, a kill). Called with no lock held, from any thread, perhaps after the owner has left the
+     * session: it may use `home`, not `owner`. */
     void (*wake)(struct kv_session *session);
+    /* The last reference has gone: what `home` stands for is not needed any more. NULL: nothing to do. */
+    void (*gone)(struct kv_session *session);
     /* The connection's own facts for CLIENT LIST; any thread, under the registry's lock. NULL for in-process sessions. */
     void (*describe)(struct kv_session *session, kv_session_facts *facts);
 } kv_session_ops;
@@ -47,11 +50,13 @@ struct kv_tracker;     /* engine/tracking.h */
 typedef struct kv_session {
     /* owner only */
     struct kv_engine *engine;
-    const kv_session_ops *ops; /* NULL: waits on `signal` */
+    _Atomic(const kv_session_ops *) ops; /* NULL: waits on `signal`; wakers read it */
     void *owner;               /* the connection, or the in-process client; under the registry's lock other threads may follow it (describe) */
-    void *home;                /* where `wake` goes: outlives the session (a network thread's loop) */
+    void *home;                /* where `wake` goes: outlives the session (a network thread's loop, an eventfd) */
+    struct kv_session *home_next; /* the loop's list of woken sessions, under its lock, as is: */
+    bool home_listed;
     _Atomic(kv_format) format; /* of replies and mail; publishers read it */
-    int db;
+    _Atomic int db;            /* CLIENT LIST reads it */
     int resp;                  /* 2 or 3 */
     bool authenticated;
     bool in_process;           /* no socket: embedded calls; not limited by protected mode, not listed as a normal client */
@@ -64,6 +69,7 @@ typedef struct kv_session {
     kv_reply_mode reply_mode;
     struct kv_transaction *transaction; /* NULL outside MULTI and without WATCH */
     struct kv_ticket *ticket;           /* what it is blocked on */
+    kv_buf served;                      /* in-process: the reply of a command that had blocked. Belongs to whoever is SERVING meanwhile */
     struct kv_subscriber *subscriber;   /* NULL: nothing subscribed */
     struct kv_tracker *tracker;         /* NULL: no client-side caching */
     kv_rng rng;
@@ -97,8 +103,8 @@ typedef struct kv_session {
     _Atomic size_t mail_len; /* == mailbox.len: a cheap look without the lock */
 } kv_session;
 
-/* Creates and registers. NULL when out of memory. The caller owns one reference. O(1). */
-kv_session *kv_session_create(struct kv_engine *engine, const kv_session_ops *ops, void *owner);
+/* Creates and registers: from here on other threads may wake it. NULL when out of memory: then `gone` is not called. The caller owns one reference. O(1). */
+kv_session *kv_session_create(struct kv_engine *engine, const kv_session_ops *ops, void *owner, void *home);
 /* Leaves every table (pub/sub, tracking, watch, waiters), unregisters, gives the owner's reference back. Owner's thread, no lock held. */
 void kv_session_destroy(kv_session *session);
 void kv_session_retain(kv_session *session);

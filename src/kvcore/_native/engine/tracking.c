@@ -24,7 +24,7 @@ struct kv_tracker {
     kv_slice *prefixes;          /* each in a block of its own */
     size_t prefix_count;
     kv_tracking_caching caching;
-    bool broken_redirect;
+    _Atomic bool broken_redirect; /* set by writers under the lock, read by the owner without it */
     struct kv_tracker *next, *previous; /* all trackers */
 };
 
@@ -97,7 +97,7 @@ static void mail_invalidation(kv_ctx *c, kv_session *to, const kv_slice *key) {
         kv_reply_array(&reply, 1);
         kv_reply_bulk(&reply, *key);
     }
-    kv_session_mail(c, to, kv_buf_slice(&out));
+    kv_session_mail(c, to, &out);
     kv_buf_deinit(&out);
 }
 
@@ -111,7 +111,7 @@ static void mail_broken_redirect(kv_ctx *c, struct kv_tracker *tracker) {
     kv_reply_push(&reply, 2);
     kv_reply_bulk_cstr(&reply, "tracking-redir-broken");
     kv_reply_int(&reply, (int64_t)tracker->options.redirect);
-    kv_session_mail(c, tracker->session, kv_buf_slice(&out));
+    kv_session_mail(c, tracker->session, &out);
     kv_buf_deinit(&out);
 }
 

@@ -116,8 +116,9 @@ bool kv_watch_key(kv_ctx *c, const kv_key *key) {
     kv_shard *shard = key->shard;
     kv_transaction *tx = transaction_of(session);
     if (tx == NULL) return false;
-    for (const kv_watch *watch = tx->watches; watch != NULL; watch = watch->next_own)
-        if (watch->hash == key->hash && watch->db == key->db && kv_slice_eq(kv_slice_of(watch->node->name, watch->node->len), key->name)) return true;
+    const kv_keymap_node *known = kv_keymap_find(shard->watchers, key->hash, key->name);
+    for (const kv_watch *watch = known == NULL ? NULL : known->head; watch != NULL; watch = watch->next) /* few watch one key, one may watch many */
+        if (watch->session == session && watch->db == key->db) return true;
     kv_watch *watch = kv_malloc(mem, sizeof *watch);
     if (watch == NULL) return false;
     if (shard->watchers == NULL) shard->watchers = kv_keymap_create(shard);

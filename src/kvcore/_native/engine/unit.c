@@ -10,6 +10,7 @@
 #include "engine/unit.h"
 
 #include "engine/blocking.h"
+#include "engine/keymap.h"
 
 void kv_lock_shards(kv_engine *engine, uint64_t mask) {
     while (mask != 0) {
@@ -84,15 +85,15 @@ static void publish(kv_ctx *c) {
     c->unit->dirty = 0;
 }
 
-void kv_unit_ready(kv_ctx *c, kv_shard *shard, int db, uint64_t hash, kv_slice name) {
+void kv_unit_ready(kv_ctx *c, kv_shard *shard, uint64_t hash, kv_slice name) {
     if (shard->waiters == NULL) return;
-    kv_ready *ready = kv_malloc(&c->engine->mem, sizeof *ready + name.len);
-    if (ready == NULL) return; /* the waiters stay queued and are looked at with the key's next change */
-    *ready = (kv_ready){.shard = shard, .db = db, .hash = hash, .len = name.len};
-    memcpy(ready->name, name.ptr, name.len);
-    if (c->unit->ready == NULL) c->unit->ready = ready;
-    else c->unit->ready_last->next = ready;
-    c->unit->ready_last = ready;
+    kv_keymap_node *node = kv_keymap_find(shard->waiters, hash, name);
+    if (node == NULL || node->is_ready) return;
+    node->is_ready = true;
+    node->next_ready = NULL;
+    if (c->unit->ready == NULL) c->unit->ready = node;
+    else c->unit->ready_last->next_ready = node;
+    c->unit->ready_last = node;
 }
 
 static void wake_all(kv_ctx *c) {
@@ -101,8 +102,9 @@ static void wake_all(kv_ctx *c) {
         kv_session *session = unit->wakes;
         unit->wakes = session->wake_next;
         session->wake_next = NULL;
-        /* Cleared before the wake: mail that comes after this moment starts a wake of its own. */
-        atomic_store_explicit(&session->wake_pending, false, memory_order_release);
+        /* Cleared before the wake: mail that comes after this moment starts a wake of its own. An exchange, not a store: it takes over what those did
+         * who found the flag set and left the wake to this thread. */
+        atomic_exchange_explicit(&session->wake_pending, false, memory_order_acq_rel);
         kv_wake_now(session);
         kv_session_release(session);
     }

@@ -5,16 +5,6 @@
 
 #include "engine/dispatch.h"
 
-/* A key that blocked clients may wait for: it appeared, or changed its type, in this unit. */
-typedef struct kv_ready {
-    struct kv_ready *next;
-    kv_shard *shard;
-    int db;
-    uint64_t hash;
-    size_t len;
-    uint8_t name[];
-} kv_ready;
-
 /* Locks `mask`, and with it the shards that serving the blocked clients of those shards would need (`writes` only): a unit may not lock more
  * once it has begun to change things. */
 void kv_unit_lock(kv_ctx *c, uint64_t mask, bool writes);
@@ -26,7 +16,8 @@ void kv_unit_finish(kv_ctx *c);
 /* First change of a unit: takes the snapshot epoch, with every lock held. Idempotent. */
 void kv_begin_write(kv_ctx *c);
 
-/* Remember that the key is ready; cheap when nobody waits in its shard. */
-void kv_unit_ready(kv_ctx *c, kv_shard *shard, int db, uint64_t hash, kv_slice name);
+/* Remember that the key appeared or changed its type in some database, so that those who wait for it are served when the unit ends. Cannot fail; cheap
+ * when nobody waits in its shard. */
+void kv_unit_ready(kv_ctx *c, kv_shard *shard, uint64_t hash, kv_slice name);
 
 #endif

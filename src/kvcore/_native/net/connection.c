@@ -17,12 +17,13 @@
 
 #include "engine/errors.h"
 #include "engine/pubsub.h"
-#include "net/loop.h"
+#include "net/server_private.h"
 
 #define BYTES_A_READ (64 * 1024)
 #define COMMANDS_A_TURN 512
 #define OUT_KEEP (16 * 1024)
 #define FLUSH_AT (256 * 1024)        /* send in the middle of a turn when this much has gathered */
+#define HOLD_BACK_AT (8 * FLUSH_AT)  /* a client that does not read its replies gets no more commands run */
 #define PREAUTH_OUTPUT 1024          /* bytes that an unauthenticated client may leave unread */
 #define PREAUTH_DEADLINE_MS 10000    /* to authenticate, where a password is required */
 
@@ -48,7 +49,12 @@ static void describe(kv_session *session, kv_session_facts *facts) {
     if (atomic_load_explicit(&connection->shown_writing, memory_order_relaxed)) facts->events[1] = 'w';
 }
 
-static const kv_session_ops connection_ops = {wake, describe};
+static void gone(kv_session *session) {
+    const kv_loop *loop = session->home;
+    kv_server_release(loop->server);
+}
+
+static const kv_session_ops connection_ops = {.wake = wake, .gone = gone, .describe = describe};
 
 kv_connection *kv_connection_create(kv_loop *loop, int fd, const char *address, const char *local_address) {
     kv_mem *mem = &loop->engine->mem;
@@ -56,13 +62,14 @@ kv_connection *kv_connection_create(kv_loop *loop, int fd, const char *address, 
     if (connection == NULL) return NULL;
     connection->loop = loop;
     connection->fd = fd;
-    connection->session = kv_session_create(loop->engine, &connection_ops, connection);
+    kv_server_retain(loop->server); /* for the session: whoever wakes it late finds the loop's mailbox */
+    connection->session = kv_session_create(loop->engine, &connection_ops, connection, loop);
     if (connection->session == NULL) {
+        kv_server_release(loop->server);
         kv_free(mem, connection);
         return NULL;
     }
     kv_session *session = connection->session;
-    session->home = loop;
     kv_mutex_lock(&loop->engine->clients_lock);
     snprintf(session->address, sizeof session->address, "%s", address);
     snprintf(session->local_address, sizeof session->local_address, "%s", local_address);
@@ -115,6 +122,7 @@ static void give_back(kv_buf *own, kv_buf *lent) {
 }
 
 static void return_buffers(kv_connection *connection) {
+    kv_request_trim(&connection->request);
     give_back(&connection->in, &connection->loop->lent_in);
     give_back(&connection->out, &connection->loop->lent_out);
 }
@@ -198,6 +206,10 @@ static void settle(kv_connection *connection) {
     flush(connection);
     check_output(connection);
     kv_session *session = connection->session;
+    if (connection->held_back && connection->out.len - connection->out_sent <= FLUSH_AT && !connection->dead) {
+        connection->held_back = false;
+        kv_loop_make_ready(connection->loop, connection);
+    }
     bool sent = connection->out.len == 0;
     if (session->close_now || atomic_load_explicit(&session->killed, memory_order_relaxed) || connection->out.failed) kill_connection(connection);
     else if (sent && (session->closing || (connection->input_ended && !connection->blocked && !connection->is_ready))) kill_connection(connection);
@@ -212,19 +224,23 @@ static void settle(kv_connection *connection) {
 /* ---- running ---- */
 
 static void set_blocked(kv_connection *connection, bool blocked, bool paused) {
-    bool was = connection->blocked || connection->paused, is = blocked || paused;
     connection->blocked = blocked;
     connection->paused = paused;
-    if (was != is) connection->loop->waiting += is ? 1u : (size_t)-1;
+    kv_loop_set_waiting(connection->loop, connection, blocked || paused);
 }
 
 static void protocol_error(kv_connection *connection) {
     kv_reply reply = kv_reply_to(&connection->out, connection->session->format);
     kv_reply_error(&reply, connection->request.error);
     kv_log_write(&engine_of(connection)->log, KV_LOG_VERBOSE, "Protocol error from client %s: %s", connection->session->address, connection->request.error);
-    connection->session->closing = true;
-    connection->in.len = 0;
-    connection->request.pos = 0;
+    connection->session->closing = true; /* run_turn reads nothing more of it */
+}
+
+/* Nothing that arrives behind QUIT or behind a protocol error is ever looked at. */
+static bool is_closing(const kv_connection *connection) {
+    const kv_session *session = connection->session;
+    return connection->dead || session->close_now || atomic_load_explicit(&session->closing, memory_order_relaxed) ||
+           atomic_load_explicit(&session->killed, memory_order_relaxed);
 }
 
 /* A browser or another program that speaks HTTP to the port: its body could hold commands. */
@@ -273,22 +289,26 @@ static bool run_one(kv_connection *connection, const kv_request_limits *limits) 
         set_blocked(connection, false, false); /* served between the unlock and here */
     }
     if (atomic_load_explicit(&session->mail_len, memory_order_acquire) > 0) kv_session_drain(session, &connection->out);
-    return !session->closing && !session->close_now && !atomic_load_explicit(&session->killed, memory_order_relaxed);
+    return true;
 }
 
 static void run_turn(kv_connection *connection) {
     kv_session *session = connection->session;
     int64_t max_bulk = kv_setting(&engine_of(connection)->settings, KV_CFG_PROTO_MAX_BULK_LEN);
     int left = COMMANDS_A_TURN;
-    while (left > 0 && !connection->blocked && !connection->paused && !connection->dead) {
+    while (left > 0 && !connection->blocked && !connection->paused && !connection->held_back && !is_closing(connection)) {
         kv_request_limits limits = {.max_bulk = max_bulk, .authenticated = session->authenticated};
         if (!run_one(connection, &limits)) break;
         left--;
         if (connection->out.len - connection->out_sent > FLUSH_AT) {
             flush(connection);
             check_output(connection);
-            if (connection->out.len > 8u * FLUSH_AT) break; /* it does not read: its turn ends */
+            connection->held_back = connection->out.len - connection->out_sent > HOLD_BACK_AT; /* until settle() has sent most of it */
         }
+    }
+    if (is_closing(connection)) {
+        connection->in.len = 0;
+        return;
     }
     drop_consumed(connection);
     if (left == 0 && connection->in.len > 0) kv_loop_make_ready(connection->loop, connection);
@@ -329,7 +349,6 @@ void kv_connection_readable(kv_connection *connection) {
         else settle(connection);
         return;
     }
-    if (connection->in.len == 0) connection->since_ms = connection->loop->now_ms;
     connection->in.len += (size_t)n;
     connection->active_ms = connection->loop->now_ms;
     atomic_fetch_add_explicit(&connection->session->bytes_in, (uint64_t)n, memory_order_relaxed);
@@ -344,7 +363,6 @@ void kv_connection_writable(kv_connection *connection) {
     if (connection->dead) return;
     atomic_fetch_add_explicit(&engine_of(connection)->stats.writes_processed, 1, memory_order_relaxed);
     settle(connection);
-    if (!connection->dead && connection->in.len > 0 && !connection->blocked && !connection->paused) kv_loop_make_ready(connection->loop, connection);
 }
 
 void kv_connection_woken(kv_connection *connection) {
@@ -355,6 +373,7 @@ void kv_connection_woken(kv_connection *connection) {
         return;
     }
     borrow_buffers(connection);
+    if (connection->paused) connection->loop->look_at_waiting = true; /* the pause may be over */
     bool resumed = connection->blocked && kv_session_block_ended(session);
     kv_session_drain(session, &connection->out);
     if (resumed) {
@@ -373,7 +392,7 @@ void kv_connection_tick(kv_connection *connection, int64_t now_ms) {
     if (timeout_s > 0 && !idle_is_normal && now_ms - connection->active_ms > timeout_s * 1000) {
         kv_log_write(&engine->log, KV_LOG_VERBOSE, "Closing idle client");
         kill_connection(connection);
-    } else if (!session->authenticated && now_ms - connection->since_ms > PREAUTH_DEADLINE_MS && now_ms - connection->active_ms > PREAUTH_DEADLINE_MS) {
+    } else if (!session->authenticated && now_ms - connection->since_ms > PREAUTH_DEADLINE_MS) {
         kill_connection(connection);
     } else if (connection->soft_since_ms != 0) {
         check_output(connection);

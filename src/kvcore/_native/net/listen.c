@@ -4,6 +4,7 @@
  * is made under a name of its own, gets its final mode there, and only then its real name: nobody can connect while the mode is wrong.
  *
  * Accepting: limits and protected mode are checked before a session exists, so that a refused client costs one write. */
+#define _GNU_SOURCE 1 /* accept4 */
 #include "net/listen.h"
 
 #include <arpa/inet.h>
@@ -172,7 +173,7 @@ kv_status kv_listen_watch(kv_loop *loop) {
     kv_listeners *listeners = &loop->server->listeners;
     for (unsigned i = 0; i < listeners->count; i++) {
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = &listeners->all[i]};
-        if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, listeners->all[i].fd, &event) < 0) return KV_EIO;
+        if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, listeners->all[i].fd, &event) < 0 && errno != EEXIST) return KV_EIO;
     }
     return KV_OK;
 }
@@ -216,6 +217,13 @@ static bool is_protected(kv_engine *engine, const char *address) {
     return open;
 }
 
+/* With those that are still on their way to their loop, so that a burst cannot pass the limit. */
+static size_t connections(const kv_server *server) {
+    size_t count = 0;
+    for (unsigned i = 0; i < server->loop_count; i++) count += atomic_load_explicit(&server->loops[i].count, memory_order_relaxed);
+    return count;
+}
+
 static kv_loop *least_loaded(kv_server *server) {
     kv_loop *best = &server->loops[0];
     for (unsigned i = 1; i < server->loop_count; i++)
@@ -250,7 +258,7 @@ static void admit(kv_loop *loop, const kv_listener *listener, int fd, const stru
         else snprintf(local, sizeof local, "?:0");
         set_tcp_options(engine, fd);
     }
-    if (atomic_load_explicit(&engine->client_count, memory_order_relaxed) >= kv_setting(&engine->settings, KV_CFG_MAXCLIENTS))
+    if ((int64_t)connections(server) >= kv_setting(&engine->settings, KV_CFG_MAXCLIENTS))
         refuse(engine, fd, "-" KV_ERR_MAX_CLIENTS "\r\n");
     else if (!listener->is_unix && is_protected(engine, address))
         refuse(engine, fd,
@@ -284,6 +292,5 @@ void kv_listen_accept(kv_loop *loop, void *who) {
 
 void kv_listen_tick(kv_loop *loop) {
     if (loop->index != 0 || !loop->server->listeners.paused) return;
-    loop->server->listeners.paused = false;
-    (void)kv_listen_watch(loop);
+    loop->server->listeners.paused = kv_listen_watch(loop) != KV_OK;
 }

@@ -12,7 +12,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "net/listen.h"
+#include "net/server_private.h"
 
 #define EVENTS_A_ROUND 256
 #define TICK_MS 1000
@@ -29,21 +29,31 @@ static void signal_loop(kv_loop *loop) {
 }
 
 void kv_loop_wake_session(kv_loop *loop, kv_session *session) {
-    kv_session_retain(session);
     kv_mutex_lock(&loop->lock);
-    if (loop->woken_count == loop->woken_cap) {
-        size_t cap = loop->woken_cap == 0 ? 64 : loop->woken_cap * 2;
-        kv_session **woken = kv_realloc(&loop->engine->mem, loop->woken, cap * sizeof *woken);
-        if (woken != NULL) {
-            loop->woken = woken;
-            loop->woken_cap = cap;
-        }
+    bool closed = loop->closed;
+    if (!closed && !session->home_listed) {
+        kv_session_retain(session);
+        session->home_listed = true;
+        session->home_next = NULL;
+        *(loop->woken == NULL ? &loop->woken : loop->woken_end) = session;
+        loop->woken_end = &session->home_next;
+        loop->woken_count++;
     }
-    bool kept = loop->woken_count < loop->woken_cap;
-    if (kept) loop->woken[loop->woken_count++] = session;
     kv_mutex_unlock(&loop->lock);
-    if (!kept) kv_session_release(session); /* no memory for the note: the loop's tick looks at every mailbox */
-    signal_loop(loop);
+    if (!closed) signal_loop(loop);
+}
+
+/* The session that was woken first, with its reference; NULL: none. */
+static kv_session *take_woken(kv_loop *loop) {
+    kv_mutex_lock(&loop->lock);
+    kv_session *session = loop->woken;
+    if (session != NULL) {
+        loop->woken = session->home_next;
+        session->home_listed = false;
+        loop->woken_count--;
+    }
+    kv_mutex_unlock(&loop->lock);
+    return session;
 }
 
 bool kv_loop_hand_over(kv_loop *loop, int fd, const char *address, const char *local_address) {
@@ -65,9 +75,29 @@ bool kv_loop_hand_over(kv_loop *loop, int fd, const char *address, const char *l
 
 void kv_loop_watch(kv_loop *loop, kv_connection *connection, uint32_t events) {
     struct epoll_event event = {.events = events, .data.ptr = connection};
-    int operation = connection->events == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-    if (epoll_ctl(loop->epoll_fd, operation, connection->fd, &event) == 0) connection->events = events;
-    else kv_loop_doom(loop, connection);
+    int operation = connection->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD; /* not told by `events`: a half-closed client may be watched for nothing */
+    if (epoll_ctl(loop->epoll_fd, operation, connection->fd, &event) < 0) {
+        kv_loop_doom(loop, connection);
+        return;
+    }
+    connection->events = events;
+    connection->watched = true;
+}
+
+void kv_loop_set_waiting(kv_loop *loop, kv_connection *connection, bool waits) {
+    kv_connection *next = connection->next_waiting, *previous = connection->previous_waiting;
+    bool listed = previous != NULL || loop->waiting == connection;
+    if (waits && !listed) {
+        connection->next_waiting = loop->waiting;
+        if (loop->waiting != NULL) loop->waiting->previous_waiting = connection;
+        loop->waiting = connection;
+    } else if (!waits && listed) {
+        if (previous != NULL) previous->next_waiting = next;
+        else loop->waiting = next;
+        if (next != NULL) next->previous_waiting = previous;
+        connection->next_waiting = connection->previous_waiting = NULL;
+    }
+    if (waits) loop->look_at_waiting = true;
 }
 
 void kv_loop_make_ready(kv_loop *loop, kv_connection *connection) {
@@ -85,16 +115,21 @@ void kv_loop_doom(kv_loop *loop, kv_connection *connection) {
     else if (loop->connections == connection) loop->connections = connection->next;
     else return; /* doomed already */
     if (connection->next != NULL) connection->next->previous = connection->previous;
-    if (connection->blocked || connection->paused) loop->waiting--;
+    kv_loop_set_waiting(loop, connection, false);
     connection->previous = NULL;
     connection->next = loop->doomed;
     loop->doomed = connection;
 }
 
 static void free_doomed(kv_loop *loop) {
-    while (loop->doomed != NULL) {
-        kv_connection *connection = loop->doomed;
-        loop->doomed = connection->next;
+    kv_connection **at = &loop->doomed;
+    while (*at != NULL) {
+        kv_connection *connection = *at;
+        if (connection->is_ready) { /* the next round takes it from that list */
+            at = &connection->next;
+            continue;
+        }
+        *at = connection->next;
         kv_connection_destroy(connection);
         atomic_fetch_sub_explicit(&loop->count, 1, memory_order_relaxed);
     }
@@ -118,17 +153,11 @@ static void adopt(kv_loop *loop, kv_handover *handover) {
 
 static void take_mailbox(kv_loop *loop) {
     if (!atomic_load_explicit(&loop->signalled, memory_order_acquire)) return;
-    uint64_t count;
-    ssize_t n = read(loop->wake_fd, &count, sizeof count);
-    (void)n;
     /* Cleared before the lists are taken: a note that comes after is signalled anew. */
     atomic_store_explicit(&loop->signalled, false, memory_order_release);
     kv_mutex_lock(&loop->lock);
-    kv_session **woken = loop->woken;
     size_t woken_count = loop->woken_count;
     kv_handover *handovers = loop->handovers;
-    loop->woken = NULL;
-    loop->woken_count = loop->woken_cap = 0;
     loop->handovers = NULL;
     kv_mutex_unlock(&loop->lock);
     while (handovers != NULL) {
@@ -136,28 +165,33 @@ static void take_mailbox(kv_loop *loop) {
         handovers = handover->next;
         adopt(loop, handover);
     }
-    for (size_t i = 0; i < woken_count; i++) {
+    for (; woken_count > 0; woken_count--) {
+        kv_session *session = take_woken(loop);
+        if (session == NULL) return;
         /* This thread frees connections, at the end of a round; a session whose connection is gone has no owner. */
-        kv_connection *connection = woken[i]->owner;
+        kv_connection *connection = session->owner;
         if (connection != NULL) kv_connection_woken(connection);
-        kv_session_release(woken[i]);
+        kv_session_release(session);
     }
-    kv_free(&loop->engine->mem, woken);
 }
 
 /* Time-outs of blocked clients, ends of pauses. */
 static int64_t serve_waiting(kv_loop *loop) {
     int64_t next_ms = INT64_MAX;
-    if (loop->waiting == 0) return next_ms;
+    if (loop->waiting == NULL) return next_ms;
+    int64_t mono = mono_ms();
+    if (!loop->look_at_waiting && mono < loop->waiting_due_ms) return loop->waiting_due_ms - mono;
+    loop->look_at_waiting = false;
     uint64_t now_ns = kv_mono_ns();
     int64_t until = atomic_load_explicit(&loop->engine->pause_until_ms, memory_order_relaxed), wall = kv_clock_ms(&loop->engine->clock);
-    for (kv_connection *connection = loop->connections, *next; connection != NULL; connection = next) {
-        next = connection->next;
+    for (kv_connection *connection = loop->waiting, *next; connection != NULL; connection = next) {
+        next = connection->next_waiting;
         if (connection->blocked) {
             uint64_t deadline = kv_session_block_deadline(connection->session);
             if (deadline <= now_ns) {
                 kv_session_unblock(connection->session, KV_UNBLOCK_TIMEOUT);
                 kv_connection_woken(connection);
+                if (connection->blocked) next_ms = 1; /* another thread was trying to serve it: once more */
             } else if (deadline != UINT64_MAX) {
                 int64_t left = (int64_t)((deadline - now_ns + 999999) / 1000000);
                 if (left < next_ms) next_ms = left;
@@ -165,22 +199,24 @@ static int64_t serve_waiting(kv_loop *loop) {
         } else if (connection->paused) {
             if (until <= wall) {
                 connection->paused = false;
-                loop->waiting--;
+                kv_loop_set_waiting(loop, connection, false);
                 kv_connection_continue(connection);
             } else if (until - wall < next_ms) {
                 next_ms = until - wall;
             }
         }
     }
-    return next_ms;
+    /* Those that were served above may have blocked again: then look_at_waiting is set, and the next round comes at once. */
+    loop->waiting_due_ms = next_ms == INT64_MAX ? INT64_MAX : mono + next_ms;
+    return loop->look_at_waiting ? 0 : next_ms;
 }
 
 static void tick(kv_loop *loop) {
     if (loop->now_ms - loop->last_tick_ms < TICK_MS) return;
     loop->last_tick_ms = loop->now_ms;
+    loop->look_at_waiting = true; /* the wall clock, by which a pause ends, may have been set */
     for (kv_connection *connection = loop->connections, *next; connection != NULL; connection = next) {
         next = connection->next;
-        if (atomic_load_explicit(&connection->session->mail_len, memory_order_relaxed) > 0) kv_connection_woken(connection);
         kv_connection_tick(connection, loop->now_ms);
     }
     kv_listen_tick(loop);
@@ -203,7 +239,12 @@ static void round_of(kv_loop *loop, int timeout_ms) {
     loop->now_ms = mono_ms();
     for (int i = 0; i < count; i++) {
         void *who = events[i].data.ptr;
-        if (who == NULL) continue; /* the eventfd: the mailbox is taken below */
+        if (who == NULL) { /* the mailbox is taken below. Read whenever it is readable: `signalled` may have been cleared before the write came */
+            uint64_t signals;
+            ssize_t n = read(loop->wake_fd, &signals, sizeof signals);
+            (void)n;
+            continue;
+        }
         if (kv_listen_is_listener(loop, who)) {
             kv_listen_accept(loop, who);
             continue;
@@ -224,6 +265,8 @@ static int next_timeout(kv_loop *loop, int64_t waiting_ms) {
 }
 
 static void close_all(kv_loop *loop) {
+    for (kv_connection *connection = loop->ready; connection != NULL; connection = connection->next_ready) connection->is_ready = false;
+    loop->ready = NULL;
     while (loop->connections != NULL) {
         kv_connection *connection = loop->connections;
         kv_loop_doom(loop, connection);
@@ -247,7 +290,7 @@ static void loop_main(void *arg) {
 /* ---- life ---- */
 
 kv_status kv_loop_start(kv_loop *loop, kv_engine *engine, struct kv_server *server, unsigned index) {
-    *loop = (kv_loop){.engine = engine, .server = server, .index = index, .epoll_fd = -1, .wake_fd = -1};
+    *loop = (kv_loop){.engine = engine, .server = server, .index = index, .epoll_fd = -1, .wake_fd = -1, .waiting_due_ms = INT64_MAX};
     kv_mutex_init(&loop->lock, KV_RANK_LOOP, index);
     kv_buf_init(&loop->lent_in, &engine->mem);
     kv_buf_init(&loop->lent_out, &engine->mem);
@@ -284,13 +327,17 @@ void kv_loop_join(kv_loop *loop) {
         close(handover->fd);
         kv_free(&loop->engine->mem, handover);
     }
-    for (size_t i = 0; i < loop->woken_count; i++) kv_session_release(loop->woken[i]);
-    kv_free(&loop->engine->mem, loop->woken);
-    loop->woken = NULL;
-    loop->woken_count = 0;
+    kv_mutex_lock(&loop->lock);
+    loop->closed = true;
+    kv_mutex_unlock(&loop->lock);
+    for (kv_session *session = take_woken(loop); session != NULL; session = take_woken(loop)) kv_session_release(session);
     kv_buf_deinit(&loop->lent_in);
     kv_buf_deinit(&loop->lent_out);
     if (loop->epoll_fd >= 0) close(loop->epoll_fd);
+    loop->epoll_fd = -1;
+}
+
+void kv_loop_free(kv_loop *loop) {
     if (loop->wake_fd >= 0) close(loop->wake_fd);
-    loop->epoll_fd = loop->wake_fd = -1;
+    loop->wake_fd = -1;
 }

@@ -21,23 +21,27 @@ typedef struct kv_loop {
     int epoll_fd, wake_fd;
     kv_connection *connections;
     kv_connection *ready, **ready_end; /* connections with unread input or unfinished turns */
-    kv_connection *doomed;             /* closed in this round, freed at its end */
-    size_t waiting;                    /* blocked or paused connections: then time-outs are looked at */
+    kv_connection *doomed;             /* closed in this round, freed at its end, or at the end of the next when it is on the ready list */
+    kv_connection *waiting;            /* blocked or paused connections */
+    int64_t waiting_due_ms;            /* when the first of them has to be looked at; INT64_MAX: never */
+    bool look_at_waiting;              /* or now: one was added, a pause may have ended */
     kv_buf lent_in, lent_out;          /* buffers that connections use while they are being served */
     int64_t now_ms;                    /* monotonic, of this round */
     int64_t last_tick_ms;
     _Atomic size_t count;              /* connections, for balancing */
     _Atomic bool stop;
     kv_mutex lock;                     /* rank LOOP: guards the two lists below */
-    kv_session **woken;
-    size_t woken_count, woken_cap;
+    kv_session *woken, **woken_end;    /* by home_next; each is held by a reference */
+    size_t woken_count;
     kv_handover *handovers;
+    bool closed;                       /* the thread has ended: nobody takes the mailbox any more */
     _Atomic bool signalled;            /* wake_fd was written and not read yet */
 } kv_loop;
 
 kv_status kv_loop_start(kv_loop *loop, kv_engine *engine, struct kv_server *server, unsigned index);
 void kv_loop_stop(kv_loop *loop); /* asks; kv_loop_join waits */
 void kv_loop_join(kv_loop *loop);
+void kv_loop_free(kv_loop *loop); /* after the last session that names it as its home */
 
 /* From any thread. */
 void kv_loop_wake_session(kv_loop *loop, kv_session *session);
@@ -48,5 +52,6 @@ bool kv_loop_hand_over(kv_loop *loop, int fd, const char *address, const char *l
 void kv_loop_watch(kv_loop *loop, kv_connection *connection, uint32_t events);
 void kv_loop_make_ready(kv_loop *loop, kv_connection *connection);
 void kv_loop_doom(kv_loop *loop, kv_connection *connection);
+void kv_loop_set_waiting(kv_loop *loop, kv_connection *connection, bool waits);
 
 #endif

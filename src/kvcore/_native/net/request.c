@@ -13,6 +13,7 @@
 #define LINE_MAX_BYTES (64 * 1024) /* heads and inline requests */
 #define PREAUTH_WORDS 10
 #define PREAUTH_BULK 16384
+#define INLINE_KEPT 1024
 #define WORDS_STEP 1024 /* argv grows with what has arrived, at most this much ahead */
 
 void kv_request_init(kv_request *request, kv_mem *mem) {
@@ -28,11 +29,24 @@ void kv_request_deinit(kv_request *request) {
 
 void kv_request_dropped(kv_request *request, size_t bytes) {
     request->pos -= bytes;
+    if (request->words_left == 0) request->argc = 0; /* the command before has been run */
     for (int i = 0; i < request->argc; i++) request->spans[i].at -= bytes;
 }
 
 size_t kv_request_needed_from(const kv_request *request) {
     return request->words_left > 0 && request->argc > 0 ? request->spans[0].at : request->pos;
+}
+
+void kv_request_trim(kv_request *request) {
+    if (request->words_left > 0) return;
+    if (request->cap > WORDS_STEP) {
+        kv_free(request->mem, request->spans);
+        kv_free(request->mem, request->argv);
+        request->spans = NULL;
+        request->argv = NULL;
+        request->argc = request->cap = 0;
+    }
+    if (request->inline_text.cap > INLINE_KEPT) kv_buf_deinit(&request->inline_text);
 }
 
 static kv_request_status fail(kv_request *request, const char *text) {
@@ -42,7 +56,8 @@ static kv_request_status fail(kv_request *request, const char *text) {
 
 static bool add_word(kv_request *request, size_t at, size_t len) {
     if (request->argc == request->cap) {
-        int cap = request->cap == 0 ? 8 : request->cap < WORDS_STEP ? request->cap * 2 : request->cap + WORDS_STEP + request->cap / 2;
+        if (request->cap > INT_MAX / 2) return false;
+        int cap = request->cap == 0 ? 8 : request->cap < WORDS_STEP ? request->cap * 2 : request->cap + request->cap / 2;
         kv_word *spans = kv_realloc(request->mem, request->spans, (size_t)cap * sizeof *spans);
         if (spans == NULL) return false;
         request->spans = spans;

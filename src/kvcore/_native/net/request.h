@@ -46,6 +46,9 @@ kv_request_status kv_request_next(kv_request *request, kv_slice in, const kv_req
 /* `bytes` were dropped from the front of the buffer. */
 void kv_request_dropped(kv_request *request, size_t bytes);
 
+/* Between requests: gives back what a long one needed. */
+void kv_request_trim(kv_request *request);
+
 /* Where the bytes that are still needed begin: everything before may be dropped from the buffer. */
 size_t kv_request_needed_from(const kv_request *request);
 

@@ -20,6 +20,8 @@ kv_status kv_server_start(kv_engine *engine, kv_buf *error, kv_server **out) {
     if (server == NULL) return KV_ENOMEM;
     server->engine = engine;
     server->loop_count = count;
+    atomic_store_explicit(&server->references, 1, memory_order_relaxed);
+    for (unsigned i = 0; i < count; i++) server->loops[i].wake_fd = -1;
     kv_status status = kv_listeners_open(&server->listeners, engine, error);
     unsigned started = 0;
     /* The first loop accepts and deals out: it starts last, when the others can take what it gives them. */
@@ -34,7 +36,7 @@ kv_status kv_server_start(kv_engine *engine, kv_buf *error, kv_server **out) {
             kv_loop_join(&server->loops[i]);
         }
         kv_listeners_close(&server->listeners);
-        kv_free(&engine->mem, server);
+        kv_server_release(server);
         return status;
     }
     atomic_store_explicit(&engine->serving_port, server->listeners.port, memory_order_relaxed);
@@ -50,7 +52,15 @@ void kv_server_stop(kv_server *server) {
     kv_listeners_close(&server->listeners);
     atomic_store_explicit(&engine->serving_port, 0, memory_order_relaxed);
     atomic_store_explicit(&engine->serving_threads, 0, memory_order_relaxed);
-    kv_free(&engine->mem, server);
+    kv_server_release(server);
+}
+
+void kv_server_retain(kv_server *server) { atomic_fetch_add_explicit(&server->references, 1, memory_order_relaxed); }
+
+void kv_server_release(kv_server *server) {
+    if (atomic_fetch_sub_explicit(&server->references, 1, memory_order_acq_rel) != 1) return;
+    for (unsigned i = 0; i < server->loop_count; i++) kv_loop_free(&server->loops[i]);
+    kv_free(&server->engine->mem, server);
 }
 
 int kv_server_port(const kv_server *server) { return server->listeners.port; }
