@@ -41,9 +41,8 @@ kv_word_result kv_next_word(kv_slice line, size_t *pos, kv_buf *out) {
             kv_buf_add_byte(out, '\'');
             i += 2;
         } else if (quote != 0 && byte == quote) {
+            quote = 0;
             i++;
-            *pos = i;
-            return i == line.len || is_space(line.ptr[i]) ? KV_WORD_FOUND : KV_WORD_UNBALANCED;
         } else if (quote == 0 && (byte == '"' || byte == '\'')) {
             quote = byte;
             i++;

@@ -1,5 +1,5 @@
 /* Words of a line with shell-like quotes, as inline requests, valkey.conf and the shell have them: 'single' with \' inside, "double" with \n \r \t \b
- * \a \xHH and \c for any other character. A closing quote must be followed by space or the end. */
+ * \a \xHH and \c for any other character. Quoted and plain parts that touch are one word. */
 #ifndef KV_BASE_WORDS_H
 #define KV_BASE_WORDS_H
 

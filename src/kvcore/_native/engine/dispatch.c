@@ -212,7 +212,6 @@ static const char *refusal(kv_ctx *c, char text[512]) {
         int len = snprintf(text, 512, KV_ERR_PROTECTED_COMMAND, name, option);
         return len > 0 ? text : KV_ERR_SYNTAX;
     }
-    if (!session->authenticated && (command->flags & KV_CMD_NO_AUTH) == 0) return KV_ERR_NO_AUTH;
     if (kv_in_multi(session) && (command->flags & KV_CMD_NO_MULTI) != 0) {
         int len = snprintf(text, 512, KV_ERR_NO_MULTI, command->full_name);
         return len > 0 ? text : KV_ERR_SYNTAX;
@@ -264,6 +263,12 @@ static kv_outcome checked(kv_ctx *c) {
     kv_session *session = c->session;
     char text[KV_RESOLUTION_TEXT_MAX];
     kv_resolution resolution = kv_command_resolve(c->engine->commands, c->argc, c->argv, &c->command);
+    bool open = resolution == KV_RESOLVED && (c->command->flags & KV_CMD_NO_AUTH) != 0;
+    bool auth_arity = resolution == KV_WRONG_ARITY && (c->command->flags & KV_CMD_NO_AUTH) != 0;
+    if (!session->authenticated && !open && !auth_arity) { /* before anything else: strangers learn nothing about commands */
+        bool exec = c->command != NULL && is_named(c->command, "exec");
+        return exec ? reject_exec(c, KV_ERR_NO_AUTH) : reject(c, KV_ERR_NO_AUTH);
+    }
     if (resolution != KV_RESOLVED) {
         size_t len = kv_command_error(resolution, c->command, c->argc, c->argv, text);
         kv_reply_error_slice(c->reply, kv_slice_of(text, len));
@@ -275,7 +280,7 @@ static kv_outcome checked(kv_ctx *c) {
     atomic_store_explicit(&session->last_command, c->command, memory_order_relaxed);
     if (session->nonblocking && !is_short(c)) return KV_OUTCOME_BUSY;
     const char *error = refusal(c, text);
-    if (error != NULL) return is_named(c->command, "exec") && kv_in_multi(session) ? reject_exec(c, error) : reject(c, error);
+    if (error != NULL) return is_named(c->command, "exec") ? reject_exec(c, error) : reject(c, error);
     if (paused(c) && !(kv_in_multi(session) && !is_named(c->command, "exec"))) return KV_OUTCOME_PAUSED;
     key_set keys;
     if (!extract_keys(c, &keys)) return reject(c, KV_ERR_OUT_OF_MEMORY);

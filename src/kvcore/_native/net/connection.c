@@ -203,15 +203,19 @@ static void check_output(kv_connection *connection) {
 /* The end of a turn: send, and decide whether the connection lives on. */
 static void settle(kv_connection *connection) {
     if (connection->dead) return;
+    kv_session *session = connection->session;
+    if (session->close_now) { /* what was gathered for it is not sent */
+        kill_connection(connection);
+        return;
+    }
     flush(connection);
     check_output(connection);
-    kv_session *session = connection->session;
     if (connection->held_back && connection->out.len - connection->out_sent <= FLUSH_AT && !connection->dead) {
         connection->held_back = false;
         kv_loop_make_ready(connection->loop, connection);
     }
     bool sent = connection->out.len == 0;
-    if (session->close_now || atomic_load_explicit(&session->killed, memory_order_relaxed) || connection->out.failed) kill_connection(connection);
+    if (atomic_load_explicit(&session->killed, memory_order_relaxed) || connection->out.failed) kill_connection(connection);
     else if (sent && (session->closing || (connection->input_ended && !connection->blocked && !connection->is_ready))) kill_connection(connection);
     if (connection->dead) return;
     atomic_store_explicit(&connection->shown_in, connection->in.len, memory_order_relaxed);

@@ -108,7 +108,8 @@ static kv_request_status bulk_head(kv_request *request, kv_slice in, const kv_re
     if (!line_at(in, request->pos, &line)) return in.len - request->pos > LINE_MAX_BYTES ? fail(request, "too big bulk count string") : KV_REQUEST_MORE;
     if (line.len == 0 || line.ptr[0] != '$') {
         char text[64];
-        snprintf(text, sizeof text, "expected '$', got '%c'", in.ptr[request->pos]);
+        uint8_t got = in.ptr[request->pos];
+        snprintf(text, sizeof text, "expected '$', got '%c'", got == 0 ? ' ' : got);
         return fail(request, text);
     }
     if (!parse_length(kv_slice_of(line.ptr + 1, line.len - 1), &len) || len < 0 || len > limits->max_bulk) return fail(request, "invalid bulk length");
@@ -126,6 +127,7 @@ static kv_request_status multibulk_words(kv_request *request, kv_slice in, const
         }
         size_t len = (size_t)request->bulk_len;
         if (in.len - request->pos < len + 2) return KV_REQUEST_MORE;
+        if (memcmp(in.ptr + request->pos + len, "\r\n", 2) != 0) return fail(request, "invalid CRLF in request");
         if (!add_word(request, request->pos, len)) return KV_REQUEST_NO_MEMORY;
         request->pos += len + 2;
         request->bulk_len = -1;
@@ -139,12 +141,12 @@ static kv_request_status multibulk_words(kv_request *request, kv_slice in, const
 
 static kv_request_status inline_request(kv_request *request, kv_slice in) {
     const uint8_t *from = in.ptr + request->pos, *end = memchr(from, '\n', in.len - request->pos);
+    /* An inline request is text: behind a NUL there is no end of line to be seen, as for servers that read it as a C string. */
+    if (end != NULL && memchr(from, 0, (size_t)(end - from)) != NULL) end = NULL;
     if (end == NULL) return in.len - request->pos > LINE_MAX_BYTES ? fail(request, "too big inline request") : KV_REQUEST_MORE;
     kv_slice line = kv_slice_of(from, (size_t)(end - from));
     request->pos += line.len + 1;
     if (line.len > 0 && line.ptr[line.len - 1] == '\r') line.len--;
-    const uint8_t *nul = line.len == 0 ? NULL : memchr(line.ptr, 0, line.len);
-    if (nul != NULL) line.len = (size_t)(nul - line.ptr); /* an inline request is text: it ends at a NUL */
     request->argc = 0;
     request->is_inline = true;
     kv_buf_clear(&request->inline_text);
