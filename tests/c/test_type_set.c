@@ -79,7 +79,18 @@ static void random_changes(uint64_t seed, int style, size_t steps) {
         unsigned what = (unsigned)kv_rng_below(&rng, 100);
         bool changed;
         kv_enc before = v.enc;
-        if (what < 60) {
+        if (what >= 20 && what < 40) { /* several at once */
+            static char words[9][80];
+            kv_slice many[9];
+            size_t n = (size_t)kv_rng_below(&rng, 10), gone, want = 0;
+            for (size_t k = 0; k < n; k++) {
+                word(&rng, style, words[k]);
+                many[k] = str(words[k]);
+            }
+            for (size_t k = 0; k < n; k++) want += what < 33 ? model_add(&m, words[k]) : model_remove(&m, words[k]);
+            CHECK((what < 33 ? kv_set_add_many(&v, a, &limits, many, n, &gone) : kv_set_remove_many(&v, a, many, n, &gone)) == KV_OK);
+            CHECK(gone == want);
+        } else if (what < 60) {
             CHECK(kv_set_add(&v, a, &limits, str(text), &changed) == KV_OK);
             CHECK(changed == model_add(&m, text));
             CHECK(changed || before == v.enc);

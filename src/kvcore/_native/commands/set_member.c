@@ -2,31 +2,19 @@
 #include "commands/scan_options.h"
 #include "types/set.h"
 
-/* Adds argv[2] and on; *added counts the new ones. */
-static kv_status add_arguments(kv_ctx *c, kv_value *v, kv_arena *arena, int64_t *added) {
-    *added = 0;
-    for (int i = 2; i < c->argc; i++) {
-        bool fresh;
-        kv_status status = kv_set_add(v, arena, kv_ctx_limits(c), c->argv[i], &fresh);
-        if (status != KV_OK) return status;
-        *added += fresh;
-    }
-    return KV_OK;
-}
-
 /* A new set is built whole before it gets its key. */
 static void add_new(kv_ctx *c, const kv_key *key) {
     if (kv_ctx_open(c, key) == NULL) return;
     kv_arena *arena = kv_ctx_arena(key);
     kv_value fresh = {0};
-    int64_t added;
-    if (!kv_ctx_ok(c, kv_set_create(&fresh, arena, kv_ctx_limits(c), c->argv[2], (size_t)c->argc - 2))) return;
-    if (!kv_ctx_ok(c, add_arguments(c, &fresh, arena, &added)) || kv_ctx_add(c, key, &fresh) == NULL) {
+    size_t count = (size_t)c->argc - 2, added;
+    if (!kv_ctx_ok(c, kv_set_create(&fresh, arena, kv_ctx_limits(c), c->argv[2], count))) return;
+    if (!kv_ctx_ok(c, kv_set_add_many(&fresh, arena, kv_ctx_limits(c), c->argv + 2, count, &added)) || kv_ctx_add(c, key, &fresh) == NULL) {
         kv_set_free(&fresh, arena);
         return;
     }
     kv_ctx_changed(c, key, KV_EVENT_SET, "sadd");
-    kv_reply_int(c->reply, added);
+    kv_reply_int(c->reply, (int64_t)added);
 }
 
 void kv_cmd_sadd(kv_ctx *c) {
@@ -37,60 +25,54 @@ void kv_cmd_sadd(kv_ctx *c) {
         add_new(c, &key);
         return;
     }
-    int64_t added = 0;
+    size_t count = (size_t)c->argc - 2, added;
     kv_arena *arena = kv_ctx_arena(&key);
     kv_ctx_modify(c, &key, v);
-    kv_status status = kv_set_expect(v, arena, kv_ctx_limits(c), (size_t)c->argc - 2);
-    if (status == KV_OK) status = add_arguments(c, v, arena, &added);
-    if (added > 0) kv_ctx_changed(c, &key, KV_EVENT_SET, "sadd"); /* what was added before memory ran out stays */
-    if (kv_ctx_ok(c, status)) kv_reply_int(c->reply, added);
+    kv_status status = kv_set_expect(v, arena, kv_ctx_limits(c), count);
+    if (status == KV_OK) status = kv_set_add_many(v, arena, kv_ctx_limits(c), c->argv + 2, count, &added);
+    if (!kv_ctx_ok(c, status)) return;
+    if (added > 0) kv_ctx_changed(c, &key, KV_EVENT_SET, "sadd");
+    kv_reply_int(c->reply, (int64_t)added);
 }
 
 void kv_cmd_srem(kv_ctx *c) {
     kv_value *v;
     kv_key key = kv_ctx_key(c, 1);
     if (!kv_ctx_find_type(c, &key, KV_SET, KV_FIND_WRITE, &v)) return;
-    int64_t removed = 0;
-    kv_status status = KV_OK;
+    size_t removed = 0;
     if (v != NULL) {
         kv_ctx_modify(c, &key, v);
-        for (int i = 2; i < c->argc && status == KV_OK && kv_set_length(v) > 0; i++) {
-            bool gone = false;
-            status = kv_set_remove(v, kv_ctx_arena(&key), c->argv[i], &gone);
-            removed += gone;
-        }
-        if (removed > 0) {
-            kv_ctx_changed(c, &key, KV_EVENT_SET, "srem");
-            if (kv_set_length(v) == 0) kv_ctx_delete_empty(c, &key);
-        }
+        if (!kv_ctx_ok(c, kv_set_remove_many(v, kv_ctx_arena(&key), c->argv + 2, (size_t)c->argc - 2, &removed))) return;
     }
-    if (kv_ctx_ok(c, status)) kv_reply_int(c->reply, removed);
+    if (removed > 0) {
+        kv_ctx_changed(c, &key, KV_EVENT_SET, "srem");
+        if (kv_set_length(v) == 0) kv_ctx_delete_empty(c, &key);
+    }
+    kv_reply_int(c->reply, (int64_t)removed);
 }
 
-/* Puts the member into the set at `key`, which may not exist yet. False: replied. */
+/* Puts the member into the set at `key`; `v` is NULL when there is none yet. No event: they are due later. False: replied, nothing has changed. */
 static bool move_in(kv_ctx *c, const kv_key *key, kv_value *v, kv_slice member, bool *added) {
-    kv_arena *arena;
     if (v != NULL) {
         kv_ctx_modify(c, key, v);
         return kv_ctx_ok(c, kv_set_add(v, kv_ctx_arena(key), kv_ctx_limits(c), member, added));
     }
-    if (kv_ctx_open(c, key) == NULL) return false;
-    arena = kv_ctx_arena(key);
+    kv_keydb *db = kv_ctx_open(c, key);
+    if (db == NULL) return false;
+    kv_arena *arena = kv_ctx_arena(key);
     kv_value fresh = {0};
     if (!kv_ctx_ok(c, kv_set_create(&fresh, arena, kv_ctx_limits(c), member, 1))) return false;
-    if (kv_ctx_ok(c, kv_set_add(&fresh, arena, kv_ctx_limits(c), member, added)) && kv_ctx_add(c, key, &fresh) != NULL) return true;
-    kv_set_free(&fresh, arena);
-    return false;
+    kv_status status = kv_set_add(&fresh, arena, kv_ctx_limits(c), member, added);
+    if (status == KV_OK) status = kv_keydb_add_value(db, key->hash, key->name, fresh, &v);
+    if (status != KV_OK) kv_set_free(&fresh, arena);
+    return kv_ctx_ok(c, status);
 }
 
-/* SMOVE source destination member. The member leaves the source first, so that the events come in that order; when the destination cannot take it, it goes
- * back to where it just was. */
+/* SMOVE source destination member. The member arrives before it leaves, so that no failure can lose it; the events tell it the other way round. */
 void kv_cmd_smove(kv_ctx *c) {
-    kv_value *src, *dst;
     kv_slice member = c->argv[3];
     kv_key src_key = kv_ctx_key(c, 1), dst_key = kv_ctx_key(c, 2);
-    src = kv_ctx_find(c, &src_key, KV_FIND_WRITE);
-    dst = kv_ctx_find(c, &dst_key, KV_FIND_WRITE);
+    kv_value *src = kv_ctx_find(c, &src_key, KV_FIND_WRITE), *dst = kv_ctx_find(c, &dst_key, KV_FIND_WRITE);
     if (src == NULL) {
         kv_reply_int(c->reply, 0);
         return;
@@ -99,22 +81,26 @@ void kv_cmd_smove(kv_ctx *c) {
         kv_ctx_wrong_type(c);
         return;
     }
-    bool present = kv_set_has(src, member), added;
+    bool present = kv_set_has(src, member), added = false, last = kv_set_length(src) == 1;
     if (src == dst || !present) {
         kv_reply_int(c->reply, present);
         return;
     }
+    if (!move_in(c, &dst_key, dst, member, &added)) return;
     kv_ctx_modify(c, &src_key, src);
-    if (!kv_ctx_ok(c, kv_set_remove(src, kv_ctx_arena(&src_key), member, NULL))) return;
-    kv_ctx_changed(c, &src_key, KV_EVENT_SET, "srem");
-    /* An emptied source stays until the member has arrived; only its event is due now. */
-    bool emptied = kv_set_length(src) == 0;
-    if (emptied) kv_ctx_notify(c, &src_key, KV_EVENT_GENERIC, "del");
-    if (!move_in(c, &dst_key, dst, member, &added)) {
-        if (kv_set_add(src, kv_ctx_arena(&src_key), kv_ctx_limits(c), member, NULL) != KV_OK && emptied) kv_ctx_delete(c, &src_key);
+    kv_status status = last ? KV_OK : kv_set_remove(src, kv_ctx_arena(&src_key), member, NULL);
+    if (status != KV_OK) { /* nothing can be done when it cannot be taken back, either: then both have it */
+        if (dst == NULL) kv_ctx_delete(c, &dst_key);
+        else if (added) (void)kv_set_remove(dst, kv_ctx_arena(&dst_key), member, NULL);
+        kv_ctx_ok(c, status);
         return;
     }
-    if (emptied) kv_ctx_delete(c, &src_key);
+    kv_ctx_changed(c, &src_key, KV_EVENT_SET, "srem");
+    if (last) kv_ctx_delete_empty(c, &src_key);
+    if (dst == NULL) {
+        kv_ctx_notify(c, &dst_key, KV_EVENT_NEW, "new");
+        kv_ctx_ready(c, &dst_key);
+    }
     if (added) kv_ctx_changed(c, &dst_key, KV_EVENT_SET, "sadd");
     kv_reply_int(c->reply, 1);
 }

@@ -318,6 +318,54 @@ kv_status kv_quicklist_push(kv_quicklist *list, kv_ql_end end, kv_slice item) {
     return add_node(list, end == KV_QL_HEAD ? NULL : node, item);
 }
 
+/* How many of the items, one after the other, have room in the node. */
+static size_t fitting(const kv_quicklist *list, const kv_ql_node *node, const kv_slice *items, size_t count) {
+    if (node == NULL || node->plain) return 0;
+    size_t n = 0;
+    for (size_t bytes = node->bytes; n < count; n++) {
+        if (kv_ql_is_large(list->fill, items[n].len) || !kv_ql_node_allows(list->fill, bytes + items[n].len + 8, node->count + n + 1)) break;
+        bytes += kv_lp_item_bytes(kv_lp_str(items[n]));
+    }
+    return n;
+}
+
+/* Puts items into a node at its outer edge in one go. */
+static kv_status add_many_at_edge(kv_quicklist *list, kv_ql_node *node, bool in_front, const kv_slice *items, size_t count) {
+    size_t bytes = count * sizeof(kv_lp_item); /* as many slices exist, so this is far from an overflow */
+    kv_lp_item *batch = kv_arena_alloc(list->arena, bytes);
+    if (batch == NULL) return KV_ENOMEM;
+    for (size_t i = 0; i < count; i++) batch[i] = kv_lp_str(items[in_front ? count - 1 - i : i]);
+    uint8_t *lp = kv_lp_splice(list->arena, node->data, in_front ? kv_lp_first(node->data) : NULL, 0, batch, count, NULL);
+    kv_arena_free(list->arena, batch, bytes);
+    return set_data(list, node, lp, node->count + count) ? KV_OK : KV_ENOMEM;
+}
+
+/* The items behind those that the edge takes go into a chain of their own, made first; then the edge is changed; then the chain is hung on. */
+kv_status kv_quicklist_push_many(kv_quicklist *list, kv_ql_end end, const kv_slice *items, size_t count) {
+    bool in_front = end == KV_QL_HEAD;
+    kv_ql_node *edge = in_front ? list->head : list->tail;
+    size_t near = fitting(list, edge, items, count);
+    kv_quicklist chain = {.arena = list->arena, .fill = list->fill};
+    kv_status status = KV_OK;
+    for (size_t i = near; status == KV_OK && i < count; i++) status = kv_quicklist_push(&chain, end, items[i]);
+    if (status == KV_OK && near == 1) status = add_at_edge(list, edge, in_front, items[0]);
+    if (status == KV_OK && near > 1) status = add_many_at_edge(list, edge, in_front, items, near);
+    if (status != KV_OK) {
+        while (chain.head != NULL) drop_node(&chain, chain.head);
+        return status;
+    }
+    if (chain.head == NULL) return KV_OK;
+    kv_ql_node *left = in_front ? chain.tail : list->tail, *right = in_front ? list->head : chain.head;
+    if (in_front || list->head == NULL) list->head = chain.head;
+    if (!in_front || list->tail == NULL) list->tail = chain.tail;
+    if (left != NULL) left->next = right;
+    if (right != NULL) right->prev = left;
+    list->count += chain.count;
+    list->nodes += chain.nodes;
+    list->bytes += chain.bytes;
+    return KV_OK;
+}
+
 /* Between two neighbours (either may be NULL): into the one that has room, else into a node of its own. */
 static kv_status add_between(kv_quicklist *list, kv_ql_node *left, kv_ql_node *right, kv_slice item) {
     if (has_room(list, left, item)) return add_at_edge(list, left, false, item);

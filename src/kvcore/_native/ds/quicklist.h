@@ -74,6 +74,8 @@ bool kv_ql_find(kv_ql_pos *pos, kv_slice text, bool backwards, size_t *walked);
 
 /* ---- changing ---- */
 kv_status kv_quicklist_push(kv_quicklist *list, kv_ql_end end, kv_slice item); /* O(1), of a node's size at most */
+/* The same as pushing items[0], then items[1], ...: all or none. */
+kv_status kv_quicklist_push_many(kv_quicklist *list, kv_ql_end end, const kv_slice *items, size_t count);
 /* Removes the item at an end (read it first with kv_quicklist_at). KV_ENOTFOUND: empty. */
 kv_status kv_quicklist_pop(kv_quicklist *list, kv_ql_end end);
 /* All of these: `item` must not point into the list. */

@@ -217,14 +217,7 @@ kv_status kv_list_push(kv_value *v, kv_arena *a, const kv_limits *limits, kv_lis
         if (status != KV_OK) return status;
         if (is_pack(v)) return push_pack(v, a, end, items, count);
     }
-    kv_quicklist *list = quick(v);
-    for (size_t i = 0; i < count; i++) {
-        kv_status status = kv_quicklist_push(list, end_of(end), items[i]);
-        if (status == KV_OK) continue;
-        (void)kv_quicklist_delete_range(list, end == KV_LIST_HEAD ? 0 : -(int64_t)i, i, NULL);
-        return status;
-    }
-    return KV_OK;
+    return count == 1 ? kv_quicklist_push(quick(v), end_of(end), items[0]) : kv_quicklist_push_many(quick(v), end_of(end), items, count);
 }
 
 /* ---- removing ---- */
@@ -260,12 +253,26 @@ kv_status kv_list_drop(kv_value *v, kv_arena *a, const kv_limits *limits, kv_lis
     return kv_list_drop_range(v, a, limits, end == KV_LIST_HEAD ? 0 : length - count, count);
 }
 
+/* Both ends of a listpack: on a copy, so that it is both or neither. */
+static kv_status cut_both(kv_value *v, kv_arena *a, size_t skip, size_t cut) {
+    uint8_t *copy = kv_lp_dup(a, pack(v));
+    if (copy == NULL) return KV_ENOMEM;
+    kv_value trimmed = {.enc = KV_ENC_LISTPACK, .u.ptr = copy};
+    kv_status status = delete_range(&trimmed, a, -(int64_t)cut, cut);
+    if (status == KV_OK) status = delete_range(&trimmed, a, 0, skip);
+    kv_lp_free(a, status == KV_OK ? pack(v) : pack(&trimmed));
+    if (status == KV_OK) v->u.ptr = trimmed.u.ptr;
+    return status;
+}
+
 kv_status kv_list_keep(kv_value *v, kv_arena *a, const kv_limits *limits, size_t skip, size_t keep) {
     size_t length = kv_list_length(v);
     if (skip > length) skip = length;
     if (keep > length - skip) keep = length - skip;
     if (keep == 0) skip = 0; /* all goes: one range */
-    kv_status status = delete_range(v, a, (int64_t)(skip + keep), length - skip - keep);
+    size_t cut = length - skip - keep;
+    if (is_pack(v) && skip > 0 && cut > 0) return cut_both(v, a, skip, cut);
+    kv_status status = delete_range(v, a, (int64_t)(skip + keep), cut);
     if (status == KV_OK) status = delete_range(v, a, 0, skip);
     if (status == KV_OK && keep > 0) shrink(v, a, limits, 2);
     return status;

@@ -53,13 +53,13 @@ bool kv_list_next(kv_list_iter *it, kv_slice *out); /* *out is good until the ne
 bool kv_list_next_equals(kv_list_iter *it, kv_slice text, bool *equal); /* the same, without making text of integers */
 
 /* ---- changing ---- */
-/* Pushes items[0], then items[1], ... at one end. KV_ENOMEM: the list is as before, unless even taking back the first ones needed memory. O(bytes). */
+/* Pushes items[0], then items[1], ... at one end. All or none. KV_ENOMEM. O(bytes). */
 kv_status kv_list_push(kv_value *v, kv_arena *a, const kv_limits *limits, kv_list_end end, const kv_slice *items, size_t count);
 /* Removes up to `count` items at one end. KV_ENOMEM. O(nodes passed). */
 kv_status kv_list_drop(kv_value *v, kv_arena *a, const kv_limits *limits, kv_list_end end, size_t count);
 /* Removes up to `count` items from number `index` (>= 0) on. KV_ENOMEM. */
 kv_status kv_list_drop_range(kv_value *v, kv_arena *a, const kv_limits *limits, size_t index, size_t count);
-/* Keeps `keep` items behind the first `skip`. On KV_ENOMEM the far end may already be cut. */
+/* Keeps `keep` items behind the first `skip`. On KV_ENOMEM the far end of a quicklist may already be cut when both ends were to be. */
 kv_status kv_list_keep(kv_value *v, kv_arena *a, const kv_limits *limits, size_t skip, size_t keep);
 /* KV_ERANGE: no such item. KV_ENOMEM. As in Valkey an item that would not fit a listpack converts the list even then. */
 kv_status kv_list_set(kv_value *v, kv_arena *a, const kv_limits *limits, int64_t index, kv_slice item);

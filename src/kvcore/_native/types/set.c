@@ -45,7 +45,7 @@ static kv_slice member_text(const void *member) {
     return kv_slice_of(p + 9, len);
 }
 
-static const kv_table_type members = {member_text};
+static const kv_table_type member_type = {member_text};
 
 static size_t member_bytes(const void *member) {
     size_t len = member_text(member).len;
@@ -82,7 +82,7 @@ static big *big_new(kv_arena *a, size_t expected) {
     b->drained = 0;
     /* Without a random source the address still differs from run to run; tables then only lose their protection against chosen collisions. */
     if (!kv_random_bytes(&b->seed, sizeof b->seed)) b->seed = (kv_hash_seed){(uint64_t)(uintptr_t)b, ~(uint64_t)(uintptr_t)a};
-    kv_table_init(&b->table, &members, &b->seed, a);
+    kv_table_init(&b->table, &member_type, &b->seed, a);
     if (expected > 0 && kv_table_expand(&b->table, expected) != KV_OK) {
         kv_arena_free(a, b, sizeof *b);
         return NULL;
@@ -277,7 +277,7 @@ bool kv_set_check(const kv_value *v) {
     if (v->enc == KV_ENC_INTSET) return kv_intset_check(block(v));
     if (v->enc == KV_ENC_HASHTABLE) {
         const big *b = big_of(v);
-        return b->table.type == &members && b->table.seed == &b->seed && kv_table_check(&b->table);
+        return b->table.type == &member_type && b->table.seed == &b->seed && kv_table_check(&b->table);
     }
     if (v->enc != KV_ENC_LISTPACK || !kv_lp_check(block(v))) return false;
     for (const uint8_t *pos = kv_lp_first(block(v)); pos != NULL; pos = kv_lp_next(block(v), pos)) {
@@ -477,6 +477,73 @@ kv_status kv_set_remove(kv_value *v, kv_arena *a, kv_slice member, bool *removed
     }
     if (small == NULL) return KV_ENOMEM;
     v->u.ptr = small;
+    return KV_OK;
+}
+
+/* Adding to a table can fail, taking back cannot: what was new is marked, a bit a member. */
+static kv_status add_many_to_table(big *b, const kv_slice *members, size_t count, size_t *added) {
+    kv_arena *a = b->table.arena;
+    uint8_t few[64] = {0}, *fresh = few;
+    size_t bytes = count / 8 + 1, new_ones = 0;
+    if (bytes > sizeof few) {
+        fresh = kv_arena_alloc(a, bytes);
+        if (fresh == NULL) return KV_ENOMEM;
+        memset(fresh, 0, bytes);
+    }
+    kv_status status = KV_OK;
+    for (size_t i = 0; status == KV_OK && i < count; i++) {
+        bool is_new = false;
+        status = big_add(b, members[i], &is_new);
+        if (is_new) fresh[i / 8] |= (uint8_t)(1u << (i % 8));
+        new_ones += is_new;
+    }
+    for (size_t i = 0; status != KV_OK && i < count; i++)
+        if ((fresh[i / 8] >> (i % 8) & 1) != 0) member_free(a, kv_table_remove(&b->table, hash_of(b, members[i]), members[i]));
+    if (fresh != few) kv_arena_free(a, fresh, bytes);
+    if (status == KV_OK) *added = new_ones;
+    return status;
+}
+
+/* Several changes of a small form are made in a copy, which then takes its place; the copy may become a table on the way. */
+kv_status kv_set_add_many(kv_value *v, kv_arena *a, const kv_limits *limits, const kv_slice *members, size_t count, size_t *added) {
+    bool one = false;
+    *added = 0;
+    if (count == 1) {
+        kv_status status = kv_set_add(v, a, limits, members[0], &one);
+        *added = one;
+        return status;
+    }
+    if (v->enc == KV_ENC_HASHTABLE) return add_many_to_table(big_of(v), members, count, added);
+    kv_value copy = *v;
+    kv_status status = kv_set_copy(v, &copy, a);
+    if (status != KV_OK) return status;
+    size_t new_ones = 0;
+    for (size_t i = 0; status == KV_OK && i < count; i++) {
+        status = kv_set_add(&copy, a, limits, members[i], &one);
+        new_ones += one;
+    }
+    kv_set_free(status == KV_OK ? v : &copy, a);
+    if (status != KV_OK) return status;
+    *v = copy;
+    *added = new_ones;
+    return KV_OK;
+}
+
+kv_status kv_set_remove_many(kv_value *v, kv_arena *a, const kv_slice *members, size_t count, size_t *removed) {
+    bool one, small = v->enc != KV_ENC_HASHTABLE && count > 1;
+    *removed = 0;
+    kv_value copy = *v;
+    kv_status status = small ? kv_set_copy(v, &copy, a) : KV_OK;
+    if (status != KV_OK) return status;
+    size_t gone = 0;
+    for (size_t i = 0; status == KV_OK && i < count && kv_set_length(&copy) > 0; i++) {
+        status = kv_set_remove(&copy, a, members[i], &one);
+        gone += one;
+    }
+    if (small) kv_set_free(status == KV_OK ? v : &copy, a);
+    if (status != KV_OK) return status;
+    *v = copy;
+    *removed = gone;
     return KV_OK;
 }
 

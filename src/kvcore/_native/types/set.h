@@ -67,8 +67,12 @@ uint64_t kv_set_scan(const kv_value *v, uint64_t cursor, size_t count, kv_set_vi
 kv_status kv_set_expect(kv_value *v, kv_arena *a, const kv_limits *limits, size_t more);
 /* *added (may be NULL): whether it was new. KV_ENOMEM. */
 kv_status kv_set_add(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice member, bool *added);
-/* *removed (may be NULL): whether it was there. KV_ENOMEM. */
+/* Adds all of `members`, or none: SADD. *added: how many were new. KV_ENOMEM. */
+kv_status kv_set_add_many(kv_value *v, kv_arena *a, const kv_limits *limits, const kv_slice *members, size_t count, size_t *added);
+/* *removed (may be NULL): whether it was there. KV_ENOMEM; a table never fails. */
 kv_status kv_set_remove(kv_value *v, kv_arena *a, kv_slice member, bool *removed);
+/* Removes all of `members` that are there, or none: SREM. *removed: how many. KV_ENOMEM. */
+kv_status kv_set_remove_many(kv_value *v, kv_arena *a, const kv_slice *members, size_t count, size_t *removed);
 
 /* ---- algebra ---- */
 /* Sets of which NULL stands for an empty one; `out` is a set made by kv_set_create_empty in `a`. On failure `out` is valid, with a part of the result.
