@@ -147,12 +147,37 @@ def test_a_log_file(tmp_path: Path) -> None:
     assert process.wait(10) == 0
 
 
+def test_included_files(tmp_path: Path) -> None:
+    (tmp_path / "more.conf").write_text("maxmemory 100mb\n")
+    (tmp_path / "my.conf").write_text(f"include {tmp_path}/more.conf\ninclude {tmp_path}/none-*.conf\nport 1\n")
+    assert read_command_line([str(tmp_path / "my.conf")])[0] == "maxmemory 100mb\nport 1\n"
+    (tmp_path / "loop.conf").write_text(f"include {tmp_path}/loop.conf\n")
+    with pytest.raises(BadUsage, match="include each other"):
+        read_command_line([str(tmp_path / "loop.conf")])
+
+
+def test_a_configuration_file_is_rewritten_and_a_pid_file_kept(tmp_path: Path) -> None:
+    file = tmp_path / "my.conf"
+    file.write_text(f"# mine\nport {free_port()}\npidfile {tmp_path}/pid\n")
+    served = Served(str(file))
+    assert int((tmp_path / "pid").read_text()) == served.process.pid
+    with Client(served.url) as client:
+        client.must("CONFIG", "SET", "maxmemory", "50mb")
+        client.must("CONFIG", "REWRITE")
+    assert served.end(signal.SIGTERM) == 0
+    assert not (tmp_path / "pid").exists()
+    text = file.read_text()
+    assert text.startswith("# mine\n")
+    assert re.search(r"^maxmemory (50mb|52428800)$", text, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--no-such-option", "1"], "no-such-option"),
         (["--port", "abc"], "port"),
         (["--port"], "needs a value"),
+        (["--daemonize", "yes"], "does not support"),
         (["/nowhere/at/all.conf"], "cannot read"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from kvcore._version import VERSION
 if TYPE_CHECKING:
     from kvcore._engine import Engine
 
+INCLUDE_DEPTH = 16
 HELP = """usage: kvcore serve [FILE] [--OPTION VALUE ...]
 
 FILE holds lines `option value ...` as in valkey.conf; `-` reads them from standard input. Options on the command line
@@ -32,6 +34,31 @@ class BadUsage(Exception):
     """The command line makes no sense."""
 
 
+def read_file(path: Path, depth: int = 0) -> str:
+    """A configuration file, with the files that it includes in their places."""
+    if depth > INCLUDE_DEPTH:
+        raise BadUsage(f"{path}: files include each other more than {INCLUDE_DEPTH} deep")
+    try:
+        text = path.read_text(errors="surrogateescape")
+    except OSError as error:
+        raise BadUsage(f"cannot read {path}: {error.strerror}") from None
+    return expand(text, depth)
+
+
+def expand(text: str, depth: int = 0) -> str:
+    """`include` lines replaced by what they name; a pattern may name none."""
+    lines = []
+    for line in text.splitlines():
+        words = line.split(None, 1)
+        if len(words) == 2 and words[0].lower() == "include":
+            name = words[1].strip().strip('"')
+            names = sorted(glob.glob(name)) if glob.has_magic(name) else [name]
+            lines += [read_file(Path(found), depth + 1) for found in names]
+        else:
+            lines.append(line + "\n")
+    return "".join(lines)
+
+
 def read_command_line(arguments: Sequence[str]) -> tuple[str, Path | None]:
     """The configuration text that a command line stands for, and the file that it began with."""
     from kvcore._engine import config_line
@@ -41,14 +68,10 @@ def read_command_line(arguments: Sequence[str]) -> tuple[str, Path | None]:
     if words and not words[0].startswith("--"):
         name = words.pop(0)
         if name == "-":
-            text = sys.stdin.read()
+            text = expand(sys.stdin.read())
         else:
             path = Path(name).resolve()
-            try:
-                text = path.read_text(errors="surrogateescape")
-            except OSError as error:
-                raise BadUsage(f"cannot read {name}: {error.strerror}") from None
-        text = text if text.endswith("\n") or not text else text + "\n"
+            text = read_file(path)
     while words:
         option = words.pop(0)
         if not option.startswith("--") or len(option) == 2:
@@ -73,20 +96,27 @@ def main(arguments: Sequence[str]) -> int:
         print(f"kvcore server v={VERSION}")
         return 0
     try:
-        text, _ = read_command_line(arguments)
+        text, path = read_command_line(arguments)
         engine = Engine(None, 0, text)
-    except (BadUsage, RedisError) as error:
+        engine.retain()
+        return serve(engine, path)
+    except (BadUsage, RedisError, OSError) as error:
         print(f"kvcore serve: {error}", file=sys.stderr)
         return 1
-    engine.retain()
+
+
+def settings_of(engine: Engine, *names: str) -> dict[str, str]:
+    """The values of options as CONFIG GET shows them."""
+    session = engine.session(0, "utf-8", "surrogateescape")
     try:
-        return serve(engine)
+        found: dict[str, str] = session.execute(("CONFIG", "GET", *names))
+        return found
     finally:
-        engine.release()
+        session.close()
 
 
-def serve(engine: Engine) -> int:
-    """Listen until a signal or SHUTDOWN."""
+def serve(engine: Engine, path: Path | None) -> int:
+    """Listen until a signal or SHUTDOWN; the exit status."""
     lib, ffi = engine._lib, engine._ffi
     asked: list[int] = []
 
@@ -99,11 +129,14 @@ def serve(engine: Engine) -> int:
         signal.signal(number, ask)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
-    settings = engine.session(0, "utf-8", "surrogateescape")
-    logfile, level = (settings.execute(("CONFIG", "GET", name))[name] for name in ("logfile", "loglevel"))
-    settings.close()
-    log = os.open(logfile, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640) if logfile else 1
-    lib.kvcore_log_to(engine.native, log, level.encode())
+    options = settings_of(engine, "dir", "logfile", "loglevel", "pidfile")
+    os.chdir(options["dir"])
+    log = 1
+    if options["logfile"]:
+        log = os.open(options["logfile"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    lib.kvcore_log_to(engine.native, log, options["loglevel"].encode())
+    if path is not None:
+        lib.kvcore_set_config_file(engine.native, os.fsencode(path))
 
     def say(line: str) -> None:
         lib.kvcore_log(engine.native, line.encode(errors="replace"))
@@ -112,25 +145,25 @@ def serve(engine: Engine) -> int:
     error = ffi.new("char[]", 512)
     if lib.kvcore_serve(engine.native, False, error, len(error)) != 0:
         reason = ffi.string(error).decode(errors="replace")
-        say(f"Cannot serve: {reason}")
-        print(f"kvcore serve: {reason}", file=sys.stderr)
-        return 1
+        if log != 1:
+            say(f"Cannot serve: {reason}")
+        raise BadUsage(reason)
     engine.address = ""  # release() ends the server
-    port, path, threads = (
-        lib.kvcore_port(engine.native),
-        lib.kvcore_unix_path(engine.native),
-        lib.kvcore_threads(engine.native),
-    )
+    if options["pidfile"]:
+        Path(options["pidfile"]).write_text(f"{os.getpid()}\n")
+    port, threads = lib.kvcore_port(engine.native), lib.kvcore_threads(engine.native)
     say(f"kvcore {VERSION}, pid {os.getpid()}, port {port}, {threads} network thread{'s' if threads != 1 else ''}")
     if port:
         say("Ready to accept connections tcp")
-    if path != ffi.NULL:
+    if lib.kvcore_unix_path(engine.native) != ffi.NULL:
         say("Ready to accept connections unix")
     while not asked and not lib.kvcore_wait_shutdown(engine.native, 100):
         pass
-    say(
-        f"Received {signal.Signals(asked[0]).name}, shutting down" if asked else "SHUTDOWN was asked for, shutting down"
-    )
+    why = f"Received {signal.Signals(asked[0]).name}" if asked else "SHUTDOWN was asked for"
+    say(f"{why}, shutting down")
     engine.release_server()
+    if options["pidfile"]:
+        Path(options["pidfile"]).unlink(missing_ok=True)
     say("Every connection is closed, bye")
+    engine.release()
     return 0
