@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests import servers
+
+if package := os.environ.get("KVCORE_TEST_PACKAGE"):
+    sys.path.insert(0, package)
+elif importlib.util.find_spec("kvcore") is None:
+    sys.path.append(str(servers.ROOT / "src"))
 
 
 @pytest.fixture(scope="session")

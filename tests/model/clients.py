@@ -10,7 +10,7 @@ from tests.servers import Server
 
 
 class CommandError(Exception):
-    """An error reply."""
+    """An error reply, as redis-py words it: without the general code ERR."""
 
 
 class Client(Protocol):
@@ -39,7 +39,7 @@ class SocketClient:
     def execute(self, *words: Word) -> Any:
         value = self.connection.call(*words).plain()
         if isinstance(value, ReplyError):
-            raise CommandError(*value.args)
+            raise CommandError(str(value).removeprefix("ERR "))
         return value
 
     def now_ms(self) -> int:

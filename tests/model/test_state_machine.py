@@ -144,9 +144,9 @@ class StoreMachine(RuleBasedStateMachine):
         def act(old: bytes | None) -> int:
             number = canonical_integer(b"0" if old is None else old)
             if number is None:
-                raise ModelError("ERR value is not an integer or out of range")
+                raise ModelError("value is not an integer or out of range")
             if not -(1 << 63) <= number + amount < 1 << 63:
-                raise ModelError("ERR increment or decrement would overflow")
+                raise ModelError("increment or decrement would overflow")
             self.model.put(key, b"%d" % (number + amount), keep_ttl=True)
             return number + amount
 
@@ -200,7 +200,7 @@ class StoreMachine(RuleBasedStateMachine):
     def rename(self, old: bytes, new: bytes) -> None:
         self.model.sweep()
         if old not in self.model.keys:
-            self.expect(("RENAME", old, new), None, "ERR no such key")
+            self.expect(("RENAME", old, new), None, "no such key")
             return
         self.model.keys[new] = self.model.keys.pop(old)
         self.expect(("RENAME", old, new), b"OK")
@@ -210,7 +210,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.model.sweep()
         command = ("COPY", source, destination, *(["REPLACE"] if replace else []))
         if source == destination:
-            self.expect(command, None, "ERR source and destination objects are the same")
+            self.expect(command, None, "source and destination objects are the same")
             return
         done = source in self.model.keys and (replace or destination not in self.model.keys)
         if done:
@@ -305,9 +305,9 @@ class StoreMachine(RuleBasedStateMachine):
     def lset(self, key: bytes, index: int, item: bytes) -> None:
         def act(value: list[bytes] | None) -> bytes:
             if value is None:
-                raise ModelError("ERR no such key")
+                raise ModelError("no such key")
             if not -len(value) <= index < len(value):
-                raise ModelError("ERR index out of range")
+                raise ModelError("index out of range")
             value[index] = item
             return b"OK"
 
@@ -462,9 +462,9 @@ class StoreMachine(RuleBasedStateMachine):
             old, expires = value.get(name, (b"0", None))
             number = canonical_integer(old)
             if number is None:
-                raise ModelError("ERR hash value is not an integer")
+                raise ModelError("hash value is not an integer")
             if not -(1 << 63) <= number + amount < 1 << 63:
-                raise ModelError("ERR increment or decrement would overflow")
+                raise ModelError("increment or decrement would overflow")
             value[name] = (b"%d" % (number + amount), expires)
             return number + amount
 
@@ -667,6 +667,7 @@ def run(machine: type[StoreMachine], examples: int) -> None:
             deadline=None,
             suppress_health_check=list(HealthCheck),
             print_blob=True,
+            report_multiple_bugs=False,
         ),
     )
 
