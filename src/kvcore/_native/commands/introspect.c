@@ -118,9 +118,9 @@ static void reply_info(kv_ctx *c, const kv_command *command) {
     kv_reply_int(reply, command->last_key);
     kv_reply_int(reply, command->key_step);
     reply_flags(reply, command->acl, KV_ACL_COUNT, acl_name, "@");
-    kv_reply_array(reply, command->doc->tip_count);
+    kv_reply_set(reply, command->doc->tip_count);
     for (unsigned i = 0; i < command->doc->tip_count; i++) word(reply, command->doc->tips[i]);
-    kv_reply_array(reply, command->key_spec_count);
+    kv_reply_set(reply, command->key_spec_count);
     for (unsigned i = 0; i < command->key_spec_count; i++) reply_key_spec(reply, &command->key_specs[i]);
     kv_reply_array(reply, command->sub_count);
     for (unsigned i = 0; i < command->sub_count; i++) reply_info(c, &table_of(c)->commands[command->sub_first + i]);
