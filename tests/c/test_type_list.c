@@ -1,6 +1,6 @@
 /* sources: base/[a-z]*.c ds/listpack.c ds/quicklist.c types/list.c */
-/* Lists against a plain array of strings: random changes at both ends and in the middle, moves between lists, the encodings that the thresholds ask for,
- * and every allocation failing once. */
+/* Lists against a plain array of strings: random changes at both ends and in the middle, moves between lists, the encodings that the
+ * thresholds ask for, and every allocation failing once. */
 #include "base/num.h"
 #include "base/rng.h"
 #include "check.h"

@@ -1,6 +1,6 @@
-/* sources: base/[a-z]*.c ds/intset.c ds/listpack.c ds/table.c types/set.c */
-/* Sets against a plain array of strings: random changes, the encodings that the thresholds ask for, algebra, sampling, scanning, and every allocation
- * failing once. */
+/* sources: base/[a-z]*.c ds/intset.c ds/listpack.c ds/table.c types/set.c types/set_algebra.c */
+/* Sets against a plain array of strings: random changes, the encodings that the thresholds ask for, algebra, sampling, scanning, and
+ * every allocation failing once. */
 #include "base/num.h"
 #include "check.h"
 #include "types/set.h"

@@ -1,7 +1,7 @@
 /* LPOP RPOP LMPOP BLPOP BRPOP BLMPOP LTRIM LREM: commands that take items out of lists.
  *
- * Items are replied straight from the list's memory before they are removed. When everything goes, nothing is removed: the key is deleted, and a long
- * list is then freed later and piece by piece. */
+ * Items are replied straight from the list's memory before they are removed. When everything goes, nothing is removed: the key is
+ * deleted, and a long list is then freed later and piece by piece. */
 #include "commands/list_common.h"
 #include "engine/errors.h"
 
@@ -83,8 +83,8 @@ static bool block(kv_ctx *c, int first, int keys, int64_t timeout_ms) {
     return blocked;
 }
 
-/* The keys first, first + 1, ... in turn: pops from the first that holds a list. want < 0: replies (key, item), else (key, up to `want` items).
- * timeout_ms < 0: a null array when there is none; else waits. */
+/* The keys first, first + 1, ... in turn: pops from the first that holds a list. want < 0: replies (key, item), else (key, up to `want`
+ * items). timeout_ms < 0: a null array when there is none; else waits. */
 static void pop_first(kv_ctx *c, int first, int keys, kv_list_end end, int64_t want, int64_t timeout_ms) {
     for (int i = 0; i < keys; i++) {
         kv_value *v;

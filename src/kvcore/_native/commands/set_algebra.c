@@ -12,7 +12,8 @@ typedef struct sources {
     const kv_value *few[16];
 } sources;
 
-/* Looks every key up, so that a wrong type is told even where a missing key has decided the result. False: replied. Release with `forget`. */
+/* Looks every key up, so that a wrong type is told even where a missing key has decided the result. False: replied. Release with
+ * `forget`. */
 static bool gather(kv_ctx *c, sources *s, int first, int count) {
     *s = (sources){.count = (size_t)count};
     s->sets = s->few;

@@ -51,7 +51,8 @@ void kv_cmd_srem(kv_ctx *c) {
     kv_reply_int(c->reply, (int64_t)removed);
 }
 
-/* Puts the member into the set at `key`; `v` is NULL when there is none yet. No event: they are due later. False: replied, nothing has changed. */
+/* Puts the member into the set at `key`; `v` is NULL when there is none yet. No event: they are due later. False: replied, nothing has
+ * changed. */
 static bool move_in(kv_ctx *c, const kv_key *key, kv_value *v, kv_slice member, bool *added) {
     if (v != NULL) {
         kv_ctx_modify(c, key, v);
@@ -68,7 +69,8 @@ static bool move_in(kv_ctx *c, const kv_key *key, kv_value *v, kv_slice member, 
     return kv_ctx_ok(c, status);
 }
 
-/* SMOVE source destination member. The member arrives before it leaves, so that no failure can lose it; the events tell it the other way round. */
+/* SMOVE source destination member. The member arrives before it leaves, so that no failure can lose it; the events tell it the other way
+ * round. */
 void kv_cmd_smove(kv_ctx *c) {
     kv_slice member = c->argv[3];
     kv_key src_key = kv_ctx_key(c, 1), dst_key = kv_ctx_key(c, 2);

@@ -279,8 +279,8 @@ kv_status kv_list_keep(kv_value *v, kv_arena *a, const kv_limits *limits, size_t
 }
 
 static kv_status remove_pack(kv_value *v, kv_arena *a, kv_slice item, int64_t count, size_t *removed) {
-    /* Walking forward, the position after a removed item is handed back. Walking backward it is found again by its number, as every removal may
-     * move the listpack; one node is small. */
+    /* Walking forward, the position after a removed item is handed back. Walking backward it is found again by its number, as every
+     * removal may move the listpack; one node is small. */
     size_t limit = count == 0 ? SIZE_MAX : count < 0 ? (size_t)(-(count + 1)) + 1 : (size_t)count;
     size_t index = count < 0 ? kv_lp_count(pack(v)) : 0;
     const uint8_t *pos = count < 0 ? kv_lp_last(pack(v)) : kv_lp_first(pack(v));

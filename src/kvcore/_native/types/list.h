@@ -1,9 +1,9 @@
 /* Lists: one listpack while small, a quicklist afterwards (and back, when what is left fits half a node). The thresholds are those of
  * list-max-listpack-size, so OBJECT ENCODING says what Valkey says.
  *
- * `a` is the arena of the shard that holds the key; a quicklist remembers its own. Functions that change a list either do all of it or fail with
- * the list as it was. A list that became empty stays a valid (empty) list: removing the key is the caller's business.
- * Slices that are handed out point into the list (or into the scratch given with them) and end with its next change. */
+ * `a` is the arena of the shard that holds the key; a quicklist remembers its own. Functions that change a list either do all of it or
+ * fail with the list as it was. A list that became empty stays a valid (empty) list: removing the key is the caller's business. Slices
+ * that are handed out point into the list (or into the scratch given with them) and end with its next change. */
 #ifndef KV_TYPES_LIST_H
 #define KV_TYPES_LIST_H
 
@@ -26,7 +26,8 @@ void kv_list_free(kv_value *v, kv_arena *a);
 bool kv_list_free_some(kv_value *v, kv_arena *a, size_t *budget);
 /* *dst becomes a copy in `a`; *src may live anywhere. KV_ENOMEM: *dst unchanged. O(bytes). */
 kv_status kv_list_copy(const kv_value *src, kv_value *dst, kv_arena *a);
-/* The key moves from one shard to another: a listpack is copied, a quicklist stays where it is and its arena becomes shared. Both locks held. */
+/* The key moves from one shard to another: a listpack is copied, a quicklist stays where it is and its arena becomes shared. Both locks
+ * held. */
 kv_status kv_list_rehome(kv_value *v, kv_arena *from, kv_arena *to);
 bool kv_list_check(const kv_value *v);
 
@@ -65,16 +66,17 @@ kv_status kv_list_keep(kv_value *v, kv_arena *a, const kv_limits *limits, size_t
 kv_status kv_list_set(kv_value *v, kv_arena *a, const kv_limits *limits, int64_t index, kv_slice item);
 /* KV_ENOTFOUND: no item equals `pivot`. KV_ENOMEM. O(items up to the pivot). */
 kv_status kv_list_insert(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice pivot, bool after, kv_slice item);
-/* Removes items that equal `item`: the first `count` from the head, or from the tail when negative, or all (0). *removed: how many. On KV_ENOMEM
- * a part may have been removed: *removed says how many. */
+/* Removes items that equal `item`: the first `count` from the head, or from the tail when negative, or all (0). *removed: how many. On
+ * KV_ENOMEM a part may have been removed: *removed says how many. */
 kv_status kv_list_remove(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice item, int64_t count, size_t *removed);
-/* Takes an item from one end of `src` and puts it at an end of `dst` (which may be the same list). KV_ENOTFOUND: src is empty. KV_ENOMEM: both
- * unchanged, unless even taking the pushed item back needed memory. The arenas may be the same. */
+/* Takes an item from one end of `src` and puts it at an end of `dst` (which may be the same list). KV_ENOTFOUND: src is empty.
+ * KV_ENOMEM: both unchanged, unless even taking the pushed item back needed memory. The arenas may be the same. */
 kv_status kv_list_move(kv_value *src, kv_arena *src_arena, kv_list_end from, kv_value *dst, kv_arena *dst_arena, kv_list_end to,
                        const kv_limits *limits);
 
 /* ---- loading and saving: whole nodes ---- */
-/* Appends a whole listpack node (an own copy is made; `lp` was validated deep) or, with plain, one big item. KV_ENOMEM. Only while loading. */
+/* Appends a whole listpack node (an own copy is made; `lp` was validated deep) or, with plain, one big item. KV_ENOMEM. Only while
+ * loading. */
 kv_status kv_list_append_node(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice bytes, bool plain);
 /* After the last kv_list_append_node: takes the small form when it is small enough (and there is memory for it). */
 void kv_list_loaded(kv_value *v, kv_arena *a, const kv_limits *limits);
