@@ -24,7 +24,7 @@ from pathlib import Path
 
 NATIVE = Path(__file__).resolve().parent.parent
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow"]
-COMMON = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-pthread"]
+COMMON = ["-std=gnu11", "-D_GNU_SOURCE", "-fPIC", "-fvisibility=hidden", "-pthread"]
 DEBUG = ["-O1", "-g", "-fno-omit-frame-pointer", "-DKV_DEBUG", "-DKV_FAULTS"]
 FLAGS = {
     "release": ["-O3", "-g1", "-DNDEBUG"],

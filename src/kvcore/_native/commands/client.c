@@ -258,7 +258,7 @@ static bool parse_redirect(kv_ctx *c, int arg, tracking_words *words) {
         return false;
     }
     words->redirect_given = true;
-    if (!kv_ctx_range_i64(c, arg, 0, INT64_MAX, &id, "ERR Invalid client ID")) return false;
+    if (!kv_ctx_i64(c, arg, &id)) return false;
     if (!session_exists(c, (uint64_t)id)) {
         kv_reply_error(c->reply, "ERR The client ID you want redirect to does not exist");
         return false;
@@ -350,7 +350,7 @@ void kv_cmd_client_tracking(kv_ctx *c) {
 
 void kv_cmd_client_caching(kv_ctx *c) {
     kv_tracking_state state = kv_tracking_get(c->session);
-    if (!state.on || (!state.optin && !state.optout)) {
+    if (!state.on) {
         kv_reply_error(c->reply, KV_ERR_CACHING_MODE);
     } else if (kv_ctx_is(c, 2, "yes")) {
         if (state.optin) {

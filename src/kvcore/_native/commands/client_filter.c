@@ -42,7 +42,7 @@ static const struct { const char *word; int text; } text_options[] = {
 
 static bool check_flags(kv_ctx *c, kv_slice flags) {
     for (size_t i = 0; i < flags.len; i++) {
-        if (strchr("ABCDMNOPRSTUbdeixrtuI", flags.ptr[i] == 0 ? '?' : flags.ptr[i]) != NULL) continue;
+        if (strchr("ABEIMNOPRSTUbcdeirtux", flags.ptr[i] == 0 ? '?' : flags.ptr[i]) != NULL) continue;
         kv_reply_errorf(c->reply, "ERR Unknown flags found in the provided filter: %s", kv_client_printable(flags).text);
         return false;
     }
@@ -60,7 +60,7 @@ static bool parse_ids(kv_ctx *c, int *i, int negated, kv_client_filter *filter) 
         return false;
     }
     if (at == first) {
-        kv_reply_error(c->reply, first < c->argc ? "ERR client-id should be greater than 0" : KV_ERR_SYNTAX);
+        kv_ctx_syntax_error(c);
         return false;
     }
     filter->ids_at[negated] = first;

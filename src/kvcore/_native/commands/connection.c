@@ -26,7 +26,7 @@ void kv_cmd_echo(kv_ctx *c) { kv_reply_bulk(c->reply, c->argv[1]); }
 
 void kv_cmd_select(kv_ctx *c) {
     int64_t db;
-    if (!kv_ctx_i64(c, 1, &db)) return;
+    if (!kv_ctx_range_i64(c, 1, INT32_MIN, INT32_MAX, &db, NULL)) return;
     if (db < 0 || db >= (int64_t)c->engine->store.db_count) {
         kv_reply_error(c->reply, KV_ERR_DB_RANGE);
         return;

@@ -44,7 +44,7 @@ void kv_cmd_renamenx(kv_ctx *c) { rename_key(c, true); }
 
 static bool database(kv_ctx *c, int arg, int *db) {
     int64_t number;
-    if (!kv_ctx_i64(c, arg, &number)) return false;
+    if (!kv_ctx_range_i64(c, arg, INT32_MIN, INT32_MAX, &number, NULL)) return false;
     if (number < 0 || number >= c->engine->store.db_count) {
         kv_reply_error(c->reply, KV_ERR_DB_RANGE);
         return false;

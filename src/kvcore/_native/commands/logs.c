@@ -47,7 +47,7 @@ static bool parse_kind(kv_ctx *c, int arg, kv_log_kind *kind) {
 }
 
 void kv_cmd_slowlog_get(kv_ctx *c) {
-    if (c->argc > 3) kv_ctx_arity_error(c);
+    if (c->argc > 3) kv_ctx_subcommand_error(c);
     else get_entries(c, KV_LOG_SLOW, 2);
 }
 void kv_cmd_slowlog_len(kv_ctx *c) { kv_reply_int(c->reply, (int64_t)kv_commandlog_len(c->engine, KV_LOG_SLOW)); }

@@ -69,7 +69,7 @@ typedef struct listing {
 
 static void list_channel(void *arg, kv_slice name) {
     listing *list = arg;
-    if (!list->all && !kv_glob(list->pattern, name, false)) return;
+    if (!list->all && (!kv_glob(list->pattern, name, false) || (name.len == 0 && list->pattern.len > 0))) return;
     kv_reply_bulk(list->c->reply, name);
     list->count++;
 }
@@ -90,11 +90,11 @@ static void count_receivers(kv_ctx *c, kv_topic_kind kind) {
 }
 
 void kv_cmd_pubsub_channels(kv_ctx *c) {
-    if (c->argc > 3) kv_ctx_arity_error(c);
+    if (c->argc > 3) kv_ctx_subcommand_error(c);
     else list_channels(c, KV_TOPIC_CHANNEL);
 }
 void kv_cmd_pubsub_shardchannels(kv_ctx *c) {
-    if (c->argc > 3) kv_ctx_arity_error(c);
+    if (c->argc > 3) kv_ctx_subcommand_error(c);
     else list_channels(c, KV_TOPIC_SHARD);
 }
 void kv_cmd_pubsub_numsub(kv_ctx *c) { count_receivers(c, KV_TOPIC_CHANNEL); }

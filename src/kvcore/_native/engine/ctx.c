@@ -68,14 +68,36 @@ bool kv_ctx_timeout(kv_ctx *c, int arg, int64_t *timeout_ms) {
 }
 
 bool kv_ctx_cursor(kv_ctx *c, int arg, uint64_t *out) {
-    if (kv_parse_u64(c->argv[arg], out)) return true;
-    kv_reply_error(c->reply, KV_ERR_INVALID_CURSOR);
-    return false;
+    kv_slice text = c->argv[arg];
+    size_t i = 0;
+    uint64_t value = 0;
+    /* Like strtoull: space in front, one plus, leading zeros; clients send what they were given, people type. */
+    while (i < text.len && (text.ptr[i] == ' ' || (text.ptr[i] >= '\t' && text.ptr[i] <= '\r'))) i++;
+    if (i < text.len && text.ptr[i] == '+') i++;
+    bool valid = i < text.len;
+    for (; valid && i < text.len; i++) {
+        unsigned digit = (unsigned)text.ptr[i] - '0';
+        valid = digit <= 9 && !__builtin_mul_overflow(value, 10, &value) && !__builtin_add_overflow(value, digit, &value);
+    }
+    if (valid) *out = value;
+    else kv_reply_error(c->reply, KV_ERR_INVALID_CURSOR);
+    return valid;
 }
 
 void kv_ctx_wrong_type(kv_ctx *c) { kv_reply_error(c->reply, KV_ERR_WRONG_TYPE); }
 void kv_ctx_syntax_error(kv_ctx *c) { kv_reply_error(c->reply, KV_ERR_SYNTAX); }
 void kv_ctx_arity_error(kv_ctx *c) { kv_reply_errorf(c->reply, KV_ERR_WRONG_ARITY, c->command->full_name); }
+void kv_ctx_subcommand_error(kv_ctx *c) {
+    char name[32], container[32];
+    size_t len = c->argv[1].len < sizeof name - 1 ? c->argv[1].len : sizeof name - 1;
+    memcpy(name, c->argv[1].ptr, len);
+    name[len] = 0;
+    size_t i = 0;
+    for (const char *from = c->command->full_name; from[i] != '|' && from[i] != 0 && i < sizeof container - 1; i++)
+        container[i] = (char)(from[i] >= 'a' && from[i] <= 'z' ? from[i] - 32 : from[i]);
+    container[i] = 0;
+    kv_reply_errorf(c->reply, KV_ERR_UNKNOWN_SUBCOMMAND_OR_ARITY, name, container);
+}
 void kv_ctx_out_of_memory(kv_ctx *c) { kv_reply_error(c->reply, KV_ERR_OUT_OF_MEMORY); }
 
 bool kv_ctx_ok(kv_ctx *c, kv_status status) {

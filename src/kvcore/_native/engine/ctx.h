@@ -39,6 +39,7 @@ typedef struct kv_unit {
     uint64_t dirty;  /* changes made (rdb_changes_since_last_save) */
     int64_t now_ms;  /* wall time, read once; 0 until asked for */
     uint32_t epoch;  /* snapshot epoch of its writes; 0 until begin_write */
+    struct kv_broadcast *broadcast; /* keys it changed while somebody tracks by prefix: told at its end */
     struct kv_session *wakes; /* sessions to wake once the locks are released */
     struct kv_keymap_node *ready; /* keys that blocked clients may be waiting for, oldest first */
     struct kv_keymap_node *ready_last;
@@ -81,6 +82,7 @@ static inline bool kv_ctx_is(const kv_ctx *c, int arg, const char *word) { retur
 void kv_ctx_wrong_type(kv_ctx *c);
 void kv_ctx_syntax_error(kv_ctx *c);
 void kv_ctx_arity_error(kv_ctx *c); /* "ERR wrong number of arguments for 'x' command" */
+void kv_ctx_subcommand_error(kv_ctx *c); /* "ERR unknown subcommand or wrong number of arguments for 'x'. Try CONFIG HELP." */
 void kv_ctx_out_of_memory(kv_ctx *c); /* an allocation failed: "OOM ..." */
 /* True for KV_OK; otherwise replies the error that the status stands for and returns false. */
 bool kv_ctx_ok(kv_ctx *c, kv_status status);

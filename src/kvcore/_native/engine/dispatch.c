@@ -63,7 +63,7 @@ static kv_outcome reject(kv_ctx *c, const char *error) {
 /* EXEC that may not run drops its transaction and says why. */
 static kv_outcome reject_exec(kv_ctx *c, const char *error) {
     kv_transaction_discard(c->session);
-    kv_reply_errorf(c->reply, KV_ERR_EXEC_ABORT_REASON, error);
+    kv_reply_errorf(c->reply, KV_ERR_EXEC_ABORT_REASON, strncmp(error, "ERR ", 4) == 0 ? error + 4 : error);
     count_error(c);
     atomic_fetch_add_explicit(&stats_of(c)->rejected, 1, memory_order_relaxed);
     return KV_OUTCOME_DONE;
@@ -105,6 +105,8 @@ void kv_call(kv_ctx *c) {
     uint64_t begun = kv_clock_ticks(clock);
     c->command->handler(c);
     uint64_t ns = kv_clock_ticks_ns(clock, kv_clock_ticks(clock) - begun);
+    if (atomic_load_explicit(&c->engine->monitor_count, memory_order_relaxed) > 0 && !c->rerun && (c->command->flags & (KV_CMD_SKIP_MONITOR | KV_CMD_ADMIN)) == 0)
+        kv_monitor_feed(c); /* afterwards, as Valkey does: the commands of a transaction stand before its EXEC */
     if (c->blocked) return; /* it counts when it is served */
     c->duration_ns = ns;
     record_duration(c, ns);
@@ -114,7 +116,6 @@ void kv_call(kv_ctx *c) {
         count_error(c);
     }
     if (c->session->tracker != NULL && (c->command->flags & KV_CMD_READONLY) != 0) kv_tracking_read(c);
-    if (c->session->tracker != NULL && !c->in_exec && c->command->group != KV_GROUP_CONNECTION) kv_tracking_command_done(c->session);
     if (c->in_exec || c->rerun) log_call(c, ns, c->reply->out->len - before);
 }
 
@@ -194,8 +195,7 @@ static bool paused(const kv_ctx *c) {
     int64_t until = atomic_load_explicit(&c->engine->pause_until_ms, memory_order_relaxed);
     if (until == 0 || kv_clock_ms(&c->engine->clock) >= until) return false;
     if (!atomic_load_explicit(&c->engine->pause_writes_only, memory_order_relaxed)) {
-        /* CLIENT itself must get through: UNPAUSE is how a pause ends early. */
-        return strncmp(c->command->full_name, "client|", 7) != 0 || is_named(c->command, "client|reply");
+        return !is_named(c->command, "client|unpause"); /* how a pause ends early */
     }
     uint64_t writes = KV_CMD_WRITE | KV_CMD_MAY_REPLICATE;
     if ((c->command->flags & writes) != 0) return true;
@@ -242,12 +242,12 @@ static kv_outcome run(kv_ctx *c) {
     bool writes = (c->command->flags & (KV_CMD_WRITE | KV_CMD_MAY_REPLICATE)) != 0;
     if (!session->nonblocking) kv_unit_lock(c, lock_set(c), writes);
     else if (!kv_unit_trylock(c, lock_set(c), writes)) return KV_OUTCOME_BUSY;
-    if (atomic_load_explicit(&c->engine->monitor_count, memory_order_relaxed) > 0 && (c->command->flags & (KV_CMD_SKIP_MONITOR | KV_CMD_ADMIN)) == 0)
-        kv_monitor_feed(c);
     size_t before = c->reply->out->len;
     kv_call(c);
     kv_unit_finish(c);
     if (c->blocked) return KV_OUTCOME_BLOCKED;
+    /* CLIENT CACHING is about the next command, or the whole transaction that it begins. */
+    if (session->tracker != NULL && !kv_in_multi(session) && strncmp(c->command->full_name, "client|", 7) != 0) kv_tracking_command_done(session);
     log_call(c, c->duration_ns, c->reply->out->len - before);
     return KV_OUTCOME_DONE;
 }
@@ -271,6 +271,8 @@ static kv_outcome checked(kv_ctx *c) {
     }
     if (resolution != KV_RESOLVED) {
         size_t len = kv_command_error(resolution, c->command, c->argc, c->argv, text);
+        text[len] = 0;
+        if (resolution == KV_WRONG_ARITY && is_named(c->command, "exec")) return reject_exec(c, text);
         kv_reply_error_slice(c->reply, kv_slice_of(text, len));
         count_error(c);
         kv_transaction_abort(session);
@@ -281,7 +283,7 @@ static kv_outcome checked(kv_ctx *c) {
     if (session->nonblocking && !is_short(c)) return KV_OUTCOME_BUSY;
     const char *error = refusal(c, text);
     if (error != NULL) return is_named(c->command, "exec") ? reject_exec(c, error) : reject(c, error);
-    if (paused(c) && !(kv_in_multi(session) && !is_named(c->command, "exec"))) return KV_OUTCOME_PAUSED;
+    if (paused(c)) return KV_OUTCOME_PAUSED;
     key_set keys;
     if (!extract_keys(c, &keys)) return reject(c, KV_ERR_OUT_OF_MEMORY);
     kv_outcome outcome = run(c);
@@ -289,8 +291,9 @@ static kv_outcome checked(kv_ctx *c) {
     return outcome;
 }
 
-/* CLIENT REPLY: OFF drops every reply, SKIP that of the next command. */
-static void apply_reply_mode(kv_session *session, kv_buf *out, size_t start) {
+/* CLIENT REPLY: OFF drops every reply, SKIP that of the next command. Confirmations of subscriptions are messages, not replies. */
+static void apply_reply_mode(kv_session *session, const kv_command *command, kv_buf *out, size_t start) {
+    if (command != NULL && (command->flags & KV_CMD_PUBSUB) != 0 && strstr(command->name, "subscribe") != NULL && session->reply_mode == KV_REPLY_OFF) return;
     switch (session->reply_mode) {
     case KV_REPLY_ON: return;
     case KV_REPLY_OFF: out->len = start; return;
@@ -336,7 +339,7 @@ kv_outcome kv_execute(kv_session *session, int argc, const kv_slice *argv, kv_bu
         atomic_fetch_add_explicit(&session->commands, 1, memory_order_relaxed);
         return outcome;
     }
-    apply_reply_mode(session, out, start);
+    apply_reply_mode(session, c.command, out, start);
     show_state(session);
     atomic_fetch_add_explicit(&session->commands, 1, memory_order_relaxed);
     if (atomic_load_explicit(&engine->cron_wanted, memory_order_relaxed) && atomic_load_explicit(&engine->cron, memory_order_relaxed) == NULL)

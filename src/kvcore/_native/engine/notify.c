@@ -39,7 +39,7 @@ size_t kv_notify_format(char out[32], int64_t flags) {
     bool all = (flags & ALL_CLASSES) == ALL_CLASSES;
     if (all) out[len++] = 'A';
     for (size_t k = 0; k < sizeof classes / sizeof *classes; k++) {
-        if (all && (classes[k].bit & ALL_CLASSES) != 0) continue;
+        if (all && (classes[k].bit & (ALL_CLASSES | KV_EVENT_NEW)) != 0) continue; /* behind an A, n is not shown; Valkey does the same */
         if ((flags & classes[k].bit) != 0) out[len++] = classes[k].letter;
     }
     return len;

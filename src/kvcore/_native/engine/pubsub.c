@@ -284,7 +284,7 @@ size_t kv_pubsub_publish(kv_ctx *c, kv_slice channel, kv_slice payload, bool sha
     }
     for (size_t i = 0; !sharded && i < pubsub->pattern_count; i++) {
         kv_slice pattern = topic_key(pubsub->patterns[i]);
-        if (!kv_glob(pattern, channel, false)) continue;
+        if (!kv_glob(pattern, channel, false) || (channel.len == 0 && pattern.len > 0)) continue; /* a star wants a name */
         kv_message message = {.kind = "pmessage", .pattern = pattern, .channel = channel, .payload = payload};
         if (pattern.ptr == NULL) message.pattern = KV_LIT("");
         receivers += send_topic(c, pubsub->patterns[i], &message);

@@ -8,6 +8,8 @@
  * all. The names of keys are shared by all databases, as Valkey does it. */
 #include "engine/tracking_private.h"
 
+#include <stdlib.h>
+
 #include "ds/table.h"
 #include "engine/dispatch.h"
 
@@ -21,7 +23,7 @@ typedef struct kv_tracked {
 struct kv_tracker {
     kv_session *session;
     kv_tracking_options options; /* without its prefixes */
-    kv_slice *prefixes;          /* each in a block of its own */
+    kv_slice *prefixes;          /* in order, each in a block of its own */
     size_t prefix_count;
     kv_tracking_caching caching;
     _Atomic bool broken_redirect; /* set by writers under the lock, read by the owner without it */
@@ -78,8 +80,8 @@ static struct kv_tracker *find_tracker(struct kv_tracking *tracking, uint64_t id
     return NULL;
 }
 
-/* RESP3: a push "invalidate". RESP2 clients get a message of the channel __redis__:invalidate, which they must have subscribed to. key NULL: everything. */
-static void mail_invalidation(kv_ctx *c, kv_session *to, const kv_slice *key) {
+/* RESP3: a push "invalidate". RESP2 clients get a message of the channel __redis__:invalidate, which they must have subscribed to. keys NULL: everything. */
+static void mail_invalidation(kv_ctx *c, kv_session *to, const kv_slice *keys, size_t count) {
     kv_buf out;
     kv_buf_init(&out, &c->engine->mem);
     kv_reply reply = kv_reply_to(&out, to->format);
@@ -91,18 +93,14 @@ static void mail_invalidation(kv_ctx *c, kv_session *to, const kv_slice *key) {
         kv_reply_push(&reply, 2);
         kv_reply_bulk_cstr(&reply, "invalidate");
     }
-    if (key == NULL) {
-        kv_reply_null_array(&reply);
-    } else {
-        kv_reply_array(&reply, 1);
-        kv_reply_bulk(&reply, *key);
-    }
+    if (keys == NULL) kv_reply_null(&reply);
+    else kv_reply_array(&reply, count);
+    for (size_t i = 0; i < count; i++) kv_reply_bulk(&reply, keys[i]);
     kv_session_mail(c, to, &out);
     kv_buf_deinit(&out);
 }
 
 static void mail_broken_redirect(kv_ctx *c, struct kv_tracker *tracker) {
-    if (tracker->broken_redirect) return;
     tracker->broken_redirect = true;
     if (tracker->session->format == KV_FORMAT_RESP2) return;
     kv_buf out;
@@ -115,17 +113,17 @@ static void mail_broken_redirect(kv_ctx *c, struct kv_tracker *tracker) {
     kv_buf_deinit(&out);
 }
 
-static void invalidate(kv_ctx *c, struct kv_tracker *tracker, const kv_slice *key) {
+static void invalidate(kv_ctx *c, struct kv_tracker *tracker, const kv_slice *keys, size_t count) {
     if (tracker->options.noloop && tracker->session == c->session) return;
     if (tracker->options.redirect == 0) {
-        if (tracker->session->format != KV_FORMAT_RESP2) mail_invalidation(c, tracker->session, key);
+        if (tracker->session->format != KV_FORMAT_RESP2) mail_invalidation(c, tracker->session, keys, count);
         return;
     }
     /* The registry's lock is held, too (lock_for_messages): what it lists is alive. */
     kv_session *target = c->engine->clients;
     while (target != NULL && target->id != tracker->options.redirect) target = target->next;
     if (target == NULL) mail_broken_redirect(c, tracker);
-    else if (target->format != KV_FORMAT_RESP2 || target->kind == KV_SESSION_PUBSUB) mail_invalidation(c, target, key);
+    else if (target->format != KV_FORMAT_RESP2 || target->kind == KV_SESSION_PUBSUB) mail_invalidation(c, target, keys, count);
 }
 
 /* Redirection reads the registry, so both locks are taken, in rank order. */
@@ -185,7 +183,7 @@ static void invalidate_key(kv_ctx *c, struct kv_tracking *tracking, kv_tracked *
     kv_slice name = tracked_key(tracked);
     for (uint32_t i = 0; i < tracked->count; i++) {
         struct kv_tracker *tracker = find_tracker(tracking, tracked->ids[i]);
-        if (tracker != NULL && !tracker->options.bcast) invalidate(c, tracker, &name);
+        if (tracker != NULL && !tracker->options.bcast) invalidate(c, tracker, &name, 1);
     }
     drop_key(tracking, tracked);
 }
@@ -212,21 +210,97 @@ void kv_tracking_read(kv_ctx *c) {
     unlock_for_messages(tracking);
 }
 
-static bool matches(const struct kv_tracker *tracker, kv_slice name) {
-    for (size_t i = 0; i < tracker->prefix_count; i++)
-        if (name.len >= tracker->prefixes[i].len && memcmp(name.ptr, tracker->prefixes[i].ptr, tracker->prefixes[i].len) == 0) return true;
-    return false;
+/* Every prefix's client forgets everything: what is said when there is no memory to be exact. */
+static void tell_all(kv_ctx *c) {
+    struct kv_tracking *tracking = c->engine->tracking;
+    lock_for_messages(tracking);
+    for (struct kv_tracker *tracker = tracking->trackers; tracker != NULL; tracker = tracker->next)
+        if (tracker->options.bcast) invalidate(c, tracker, NULL, 0);
+    unlock_for_messages(tracking);
+}
+
+/* ---- broadcast: the keys of a unit are collected, and told once at its end: each prefix of each client gets one message ---- */
+
+struct kv_broadcast {
+    kv_buf names; /* a size_t length and the bytes, one after the other; failed: told as "everything" */
+    size_t count;
+};
+
+static void collect(kv_ctx *c, kv_slice key) {
+    struct kv_broadcast *broadcast = c->unit->broadcast;
+    if (broadcast == NULL) {
+        broadcast = c->unit->broadcast = kv_calloc(&c->engine->mem, 1, sizeof *broadcast);
+        if (broadcast == NULL) {
+            tell_all(c); /* too much rather than too little */
+            return;
+        }
+        kv_buf_init(&broadcast->names, &c->engine->mem);
+    }
+    kv_buf_add(&broadcast->names, &key.len, sizeof key.len);
+    kv_buf_add_slice(&broadcast->names, key);
+    broadcast->count++;
+}
+
+static int by_bytes(const void *a, const void *b) { return kv_slice_cmp(*(const kv_slice *)a, *(const kv_slice *)b); }
+
+/* The collected names in order, each once; NULL when out of memory. */
+static kv_slice *sorted_names(kv_mem *mem, const struct kv_broadcast *broadcast, size_t *count) {
+    if (broadcast->names.failed) return NULL;
+    kv_slice *names = kv_malloc(mem, broadcast->count * sizeof *names);
+    if (names == NULL) return NULL;
+    for (size_t i = 0, at = 0; i < broadcast->count; i++) {
+        size_t len;
+        memcpy(&len, broadcast->names.ptr + at, sizeof len);
+        names[i] = kv_slice_of(broadcast->names.ptr + at + sizeof len, len);
+        at += sizeof len + len;
+    }
+    qsort(names, broadcast->count, sizeof *names, by_bytes);
+    *count = 0;
+    for (size_t i = 0; i < broadcast->count; i++)
+        if (*count == 0 || !kv_slice_eq(names[*count - 1], names[i])) names[(*count)++] = names[i];
+    return names;
+}
+
+static bool begins_with(kv_slice name, kv_slice prefix) {
+    return name.len >= prefix.len && (prefix.len == 0 || memcmp(name.ptr, prefix.ptr, prefix.len) == 0);
+}
+
+/* Names that share a prefix stand next to each other. */
+static void tell_prefix(kv_ctx *c, struct kv_tracker *tracker, kv_slice prefix, const kv_slice *names, size_t count) {
+    size_t first = 0, end;
+    while (first < count && !begins_with(names[first], prefix)) first++;
+    for (end = first; end < count && begins_with(names[end], prefix); end++) continue;
+    if (end > first) invalidate(c, tracker, names + first, end - first);
+}
+
+void kv_tracking_publish(kv_ctx *c) {
+    struct kv_broadcast *broadcast = c->unit->broadcast;
+    struct kv_tracking *tracking = c->engine->tracking;
+    size_t count = 0;
+    kv_slice *names = sorted_names(&c->engine->mem, broadcast, &count);
+    if (names == NULL) {
+        tell_all(c);
+    } else {
+        lock_for_messages(tracking);
+        for (struct kv_tracker *tracker = tracking->trackers; tracker != NULL; tracker = tracker->next)
+            for (size_t i = 0; i < tracker->prefix_count; i++) tell_prefix(c, tracker, tracker->prefixes[i], names, count);
+        unlock_for_messages(tracking);
+    }
+    kv_free(&c->engine->mem, names);
+    kv_buf_deinit(&broadcast->names);
+    kv_free(&c->engine->mem, broadcast);
+    c->unit->broadcast = NULL;
 }
 
 void kv_tracking_changed(kv_ctx *c, kv_slice key) {
     if (atomic_load_explicit(&c->engine->tracking_count, memory_order_relaxed) == 0) return;
     struct kv_tracking *tracking = c->engine->tracking;
     lock_for_messages(tracking);
-    for (struct kv_tracker *tracker = tracking->trackers; tracker != NULL && tracking->prefix_count > 0; tracker = tracker->next)
-        if (tracker->options.bcast && matches(tracker, key)) invalidate(c, tracker, &key);
+    bool by_prefix = tracking->prefix_count > 0;
     kv_tracked *tracked = kv_table_find(&tracking->keys, hash_of(tracking, key), key);
     if (tracked != NULL) invalidate_key(c, tracking, tracked);
     unlock_for_messages(tracking);
+    if (by_prefix) collect(c, key);
 }
 
 static void free_tracked(void *arg, void *entry) {
@@ -240,7 +314,7 @@ void kv_tracking_flushed(kv_ctx *c) {
     if (atomic_load_explicit(&c->engine->tracking_count, memory_order_relaxed) == 0) return;
     struct kv_tracking *tracking = c->engine->tracking;
     lock_for_messages(tracking);
-    for (struct kv_tracker *tracker = tracking->trackers; tracker != NULL; tracker = tracker->next) invalidate(c, tracker, NULL);
+    for (struct kv_tracker *tracker = tracking->trackers; tracker != NULL; tracker = tracker->next) invalidate(c, tracker, NULL, 0);
     kv_table_deinit(&tracking->keys, free_tracked, tracking);
     tracking->items = 0;
     unlock_for_messages(tracking);
@@ -289,8 +363,11 @@ static kv_status add_prefixes(kv_mem *mem, struct kv_tracker *tracker, const kv_
         uint8_t *copy = kv_malloc(mem, from.len + 1);
         if (copy == NULL) return KV_ENOMEM;
         if (from.len > 0) memcpy(copy, from.ptr, from.len);
-        tracker->prefixes[tracker->prefix_count++] = kv_slice_of(copy, from.len);
+        size_t at = tracker->prefix_count++; /* kept in byte order: that is how CLIENT TRACKINGINFO lists them */
+        for (; at > 0 && kv_slice_cmp(tracker->prefixes[at - 1], from) > 0; at--) tracker->prefixes[at] = tracker->prefixes[at - 1];
+        tracker->prefixes[at] = kv_slice_of(copy, from.len);
     }
+    qsort(tracker->prefixes, tracker->prefix_count, sizeof *tracker->prefixes, by_bytes);
     return KV_OK;
 }
 
