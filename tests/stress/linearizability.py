@@ -513,9 +513,11 @@ def handover(doors: Sequence[Door], seed: int, keys: Sequence[str], count: int) 
         del do
         rng, door = random.Random(seed * 1000 + client), doors[client]
         if client < half:
-            for number in range(count):
-                key = rng.choice(keys)
-                door.execute(rng.choice(["RPUSH", "LPUSH"]), key, f"{client}-{number}")
+            number = 0
+            while number < count:  # several at once serve several waiters
+                some = range(number, min(count, number + rng.choice([1, 1, 2, 3])))
+                number = some.stop
+                door.execute(rng.choice(["RPUSH", "LPUSH"]), rng.choice(keys), *(f"{client}-{n}" for n in some))
         else:
             while len(got[client]) < count:
                 reply = door.execute(rng.choice(["BLPOP", "BRPOP"]), *rng.sample(list(keys), len(keys)), 8)

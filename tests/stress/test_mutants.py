@@ -63,6 +63,7 @@ def not_served(server: servers.Server, seed: int) -> None:
     doors[0].execute("FLUSHALL")
     lin.handover(doors, seed, ["q"], 60)
     served_out_of_a_transaction(server)
+    served_all_at_once(server)
     for door in doors:
         door.close()
 
@@ -76,6 +77,17 @@ def served_out_of_a_transaction(server: servers.Server) -> None:
             other.must(*words)
         other.must("RPUSH", "often", "y")
         assert waiter.reply().plain() == [b"often", b"y"], "the waiter was forgotten"
+
+
+def served_all_at_once(server: servers.Server) -> None:
+    """One push with an element for each of three waiters serves all three."""
+    with server.connect() as a, server.connect() as b, server.connect() as c, server.connect() as other:
+        for waiter in (a, b, c):
+            waiter.send("BLPOP", "three", 3)
+            time.sleep(0.02)
+        other.must("RPUSH", "three", "1", "2", "3")
+        got = [waiter.reply().plain() for waiter in (a, b, c)]
+        assert got == [[b"three", b"1"], [b"three", b"2"], [b"three", b"3"]], "a waiter was forgotten"
 
 
 def race(server: servers.Server, seed: int) -> None:
