@@ -38,6 +38,7 @@ typedef struct kv_unit {
     uint64_t locked; /* bit i: shard i is locked */
     uint64_t dirty;  /* changes made (rdb_changes_since_last_save) */
     int64_t now_ms;  /* wall time, read once; 0 until asked for */
+    uint64_t ticks;  /* of kv_clock_ticks when the running command began; 0: not taken */
     uint32_t epoch;  /* snapshot epoch of its writes; 0 until begin_write */
     struct kv_broadcast *broadcast; /* keys it changed while somebody tracks by prefix: told at its end */
     struct kv_session *wakes; /* sessions to wake once the locks are released */
@@ -64,8 +65,8 @@ typedef struct kv_ctx {
     bool rerun;         /* a blocked command being tried again on behalf of its session */
     bool blocked;       /* set by kv_ctx_block */
     uint64_t duration_ns; /* of the handler, once it has run */
-    kv_limits limits;
     bool limits_set;
+    kv_limits limits; /* last, and set only when asked for: it is half of the struct */
 } kv_ctx;
 
 /* ---- arguments: on failure the error has been replied and false is returned ---- */

@@ -16,6 +16,8 @@
 #include "engine/transaction.h"
 #include "engine/unit.h"
 
+#define SAMPLE 16         /* of in-process calls, one in so many is timed */
+#define TIMED_AT_FIRST 64 /* calls of a session that are all timed */
 #define KEYS_INLINE 8 /* keys whose hashes fit on the stack */
 
 typedef struct key_set {
@@ -75,12 +77,22 @@ static size_t request_bytes(const kv_ctx *c) {
     return bytes;
 }
 
-static void record_duration(kv_ctx *c, uint64_t ns) {
+/* A short call in the process costs about as much as timing it, so after a session's first calls one in SAMPLE is timed and stands for all of them.
+ * 0: not this one. Calls themselves are always counted. Somebody who asks for a log of microseconds gets every call timed. */
+static unsigned timing_weight(const kv_ctx *c) {
+    if (!c->session->nonblocking || c->in_exec) return 1;
+    uint64_t calls = atomic_load_explicit(&c->session->commands, memory_order_relaxed);
+    if (calls < TIMED_AT_FIRST) return 1;
+    int64_t slow = kv_setting(&c->engine->settings, KV_CFG_COMMANDLOG_EXECUTION_SLOWER_THAN);
+    if (slow >= 0 && slow < 1000) return 1;
+    return calls % SAMPLE == 0 ? SAMPLE : 0;
+}
+
+static void record_duration(kv_ctx *c, uint64_t ns, unsigned weight) {
     kv_command_stats *stats = stats_of(c);
-    atomic_fetch_add_explicit(&stats->calls, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&stats->nanoseconds, ns, memory_order_relaxed);
+    atomic_fetch_add_explicit(&stats->nanoseconds, ns * weight, memory_order_relaxed);
     const kv_settings *s = &c->engine->settings;
-    if (kv_setting(s, KV_CFG_LATENCY_TRACKING) != 0) kv_histogram_record(&c->engine->mem, &stats->histogram, ns);
+    if (kv_setting(s, KV_CFG_LATENCY_TRACKING) != 0) kv_histogram_record(&c->engine->mem, &stats->histogram, ns, weight);
 }
 
 /* What needs no lock and may be slow: logs. After the unit has ended. */
@@ -98,19 +110,28 @@ static void log_call(kv_ctx *c, uint64_t ns, size_t reply_bytes) {
         kv_latency_add(c->engine, (c->command->flags & KV_CMD_FAST) != 0 ? "fast-command" : "command", us / 1000);
 }
 
+void kv_call_ended(kv_ctx *c, bool failed) {
+    atomic_fetch_add_explicit(&stats_of(c)->calls, 1, memory_order_relaxed);
+    if (!failed) return;
+    atomic_fetch_add_explicit(&stats_of(c)->failed, 1, memory_order_relaxed);
+    count_error(c);
+}
+
 void kv_call(kv_ctx *c) {
     uint32_t errors = c->reply->errors;
     size_t before = c->reply->out->len;
     kv_clock *clock = &c->engine->clock;
+    unsigned weight = timing_weight(c);
     uint64_t begun = kv_clock_ticks(clock);
+    c->unit->ticks = begun;
     c->command->handler(c);
-    uint64_t ns = kv_clock_ticks_ns(clock, kv_clock_ticks(clock) - begun);
+    uint64_t ns = weight == 0 ? 0 : kv_clock_ticks_ns(clock, kv_clock_ticks(clock) - begun);
     if (atomic_load_explicit(&c->engine->monitor_count, memory_order_relaxed) > 0 && !c->rerun && (c->command->flags & (KV_CMD_SKIP_MONITOR | KV_CMD_ADMIN)) == 0)
         kv_monitor_feed(c); /* afterwards, as Valkey does: the commands of a transaction stand before its EXEC */
     if (c->blocked) return; /* it counts when it is served */
     c->duration_ns = ns;
-    record_duration(c, ns);
-    atomic_fetch_add_explicit(&c->engine->stats.commands, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&stats_of(c)->calls, 1, memory_order_relaxed);
+    if (weight > 0) record_duration(c, ns, weight);
     if (c->reply->errors > errors) {
         atomic_fetch_add_explicit(&stats_of(c)->failed, 1, memory_order_relaxed);
         count_error(c);
@@ -327,21 +348,34 @@ static void show_state(kv_session *session) {
     atomic_store_explicit(&session->shown_any, any, memory_order_relaxed);
 }
 
+/* Only the owner writes it: no read-modify-write. */
+static void count_command(kv_session *session) {
+    atomic_store_explicit(&session->commands, atomic_load_explicit(&session->commands, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
 kv_outcome kv_execute(kv_session *session, int argc, const kv_slice *argv, kv_buf *out) {
     kv_engine *engine = session->engine;
     kv_reply reply = kv_reply_to(out, session->format);
     kv_unit unit = {0};
     size_t start = out->len;
-    kv_ctx c = {.engine = engine, .session = session, .argv = argv, .argc = argc, .db = session->db, .reply = &reply, .unit = &unit};
+    kv_ctx c;
+    memset(&c, 0, offsetof(kv_ctx, limits));
+    c.engine = engine;
+    c.session = session;
+    c.argv = argv;
+    c.argc = argc;
+    c.db = session->db;
+    c.reply = &reply;
+    c.unit = &unit;
     kv_outcome outcome = checked(&c);
     if (outcome == KV_OUTCOME_PAUSED || outcome == KV_OUTCOME_BUSY) return outcome;
     if (outcome == KV_OUTCOME_BLOCKED) { /* another thread may be serving it at this moment: the rest of the session is not to be touched */
-        atomic_fetch_add_explicit(&session->commands, 1, memory_order_relaxed);
+        count_command(session);
         return outcome;
     }
     apply_reply_mode(session, c.command, out, start);
     show_state(session);
-    atomic_fetch_add_explicit(&session->commands, 1, memory_order_relaxed);
+    count_command(session);
     if (atomic_load_explicit(&engine->cron_wanted, memory_order_relaxed) && atomic_load_explicit(&engine->cron, memory_order_relaxed) == NULL)
         kv_cron_start(engine);
     return outcome;

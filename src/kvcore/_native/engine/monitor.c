@@ -46,7 +46,7 @@ void kv_monitor_feed(kv_ctx *c) {
     kv_buf line;
     kv_buf_init(&line, &c->engine->mem);
     int64_t now = kv_clock_us(&c->engine->clock);
-    kv_buf_printf(&line, "%lld.%06lld [%d %s]", (long long)(now / 1000000), (long long)(now % 1000000), c->db, c->session->in_process ? "embedded" : c->session->address);
+    kv_buf_printf(&line, "%lld.%06lld [%d %s]", (long long)(now / 1000000), (long long)(now % 1000000), c->session->db, c->session->in_process ? "embedded" : c->session->address);
     int first, last;
     bool secret = secret_range(c, &first, &last);
     for (int i = 0; i < c->argc; i++) {

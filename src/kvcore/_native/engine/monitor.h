@@ -2,7 +2,7 @@
 #ifndef KV_ENGINE_MONITOR_H
 #define KV_ENGINE_MONITOR_H
 #include "engine/ctx.h"
-/* Called by dispatch before a command runs, only while somebody monitors. Shard locks may be held. */
+/* Called by dispatch after a command ran, only while somebody monitors. Shard locks may be held. */
 void kv_monitor_feed(kv_ctx *c);
 /* Called by dispatch after a command ran, when a threshold is passed. No shard lock held. */
 void kv_commandlog_record(kv_ctx *c, uint64_t duration_us, size_t request_bytes, size_t reply_bytes);

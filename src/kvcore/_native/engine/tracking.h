@@ -9,6 +9,8 @@ void kv_tracking_destroy(struct kv_tracking *tracking);
 void kv_tracking_read(kv_ctx *c);
 /* Called by kv_ctx_changed and for expired, evicted keys. Shard lock held. Cheap when nobody tracks. */
 void kv_tracking_changed(kv_ctx *c, kv_slice key);
+/* At the end of a unit that has collected keys for clients who track by prefix (unit->broadcast): one message a prefix and client. Shard locks held. */
+void kv_tracking_publish(kv_ctx *c);
 void kv_tracking_flushed(kv_ctx *c); /* FLUSHALL, FLUSHDB: a null invalidation to everybody who tracks */
 void kv_tracking_leave(struct kv_session *session);
 #endif

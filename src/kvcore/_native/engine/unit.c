@@ -11,6 +11,7 @@
 
 #include "engine/blocking.h"
 #include "engine/keymap.h"
+#include "engine/tracking.h"
 
 void kv_lock_shards(kv_engine *engine, uint64_t mask) {
     while (mask != 0) {
@@ -121,6 +122,7 @@ static void leave_garbage(const kv_ctx *c) {
 void kv_unit_finish(kv_ctx *c) {
     if (c->unit->epoch != 0) leave_garbage(c);
     if (c->unit->ready != NULL) kv_serve_ready(c);
+    if (c->unit->broadcast != NULL) kv_tracking_publish(c);
 #ifndef KV_MUTANT_PUBLISH_AFTER_UNLOCK
     publish(c);
 #endif
