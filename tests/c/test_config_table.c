@@ -1,3 +1,4 @@
+/* sources: base/slice.c base/num.c engine/config_find.c api/config_table.c */
 /* The option table: sorted, found by name and by alias in any case, defaults within their own limits. */
 #include "api/config_table.h"
 #include "check.h"
