@@ -32,6 +32,7 @@ static void rename_key(kv_ctx *c, bool nx) {
         if (!transfer(c, &from, v, &to, old)) return;
         kv_ctx_changed(c, &from, KV_EVENT_GENERIC, "rename_from");
         kv_ctx_changed(c, &to, KV_EVENT_GENERIC, "rename_to");
+        c->unit->dirty--; /* two names, one change */
     }
     if (nx)
         kv_reply_int(c->reply, 1);
@@ -69,6 +70,7 @@ void kv_cmd_move(kv_ctx *c) {
     if (!transfer(c, &from, v, &to, NULL)) return;
     kv_ctx_changed(c, &from, KV_EVENT_GENERIC, "move_from");
     kv_ctx_changed(c, &to, KV_EVENT_GENERIC, "move_to");
+    c->unit->dirty--;
     kv_reply_int(c->reply, 1);
 }
 

@@ -1,4 +1,5 @@
-/* Walking the names of a database: KEYS all at once, SCAN step by step. Expired keys are not shown; removing them is left to others. */
+/* Walking the names of a database: KEYS all at once, SCAN step by step. Expired keys are not shown; SCAN removes those that it meets, after the walk, so
+ * that the table does not change under it. */
 #include "base/glob.h"
 #include "commands/keys_common.h"
 #include "engine/engine.h"
@@ -10,12 +11,35 @@ typedef struct listing {
     bool all;  /* the pattern is "*" or not there */
     int type;  /* kv_type, -1: any */
     size_t count;
+    kv_buf *expired; /* where the names of expired keys are noted, each behind its length; NULL: nowhere */
 } listing;
+
+static void note_expired(const listing *l, const kv_value *v) {
+    if (l->expired == NULL) return;
+    kv_slice name = kv_entry_key(v);
+    kv_buf_add(l->expired, &name.len, sizeof name.len);
+    kv_buf_add_slice(l->expired, name);
+}
+
+/* Without memory for all names some stay: they are found again, or expire actively. */
+static void remove_expired(kv_ctx *c, const kv_buf *names) {
+    for (size_t at = 0; !names->failed && at < names->len;) {
+        kv_slice name = {0};
+        memcpy(&name.len, names->ptr + at, sizeof name.len);
+        at += sizeof name.len;
+        name.ptr = names->ptr + at;
+        at += name.len;
+        kv_key key = kv_ctx_key_named(c, name);
+        (void)kv_ctx_find(c, &key, KV_FIND_PEEK);
+    }
+}
 
 static bool is_shown(const listing *l, const kv_value *v) {
     if (l->type >= 0 && v->type != (unsigned)l->type) return false;
     if (!l->all && !kv_glob(l->pattern, kv_entry_key(v), false)) return false;
-    return !kv_entry_expired(v, kv_ctx_now_ms(l->c));
+    if (!kv_entry_expired(v, kv_ctx_now_ms(l->c))) return true;
+    note_expired(l, v);
+    return false;
 }
 
 static void show(void *arg, kv_value *v) {
@@ -94,12 +118,15 @@ void kv_cmd_scan(kv_ctx *c) {
     int64_t count = 10;
     listing l = {.c = c, .all = true, .type = -1};
     if (!kv_ctx_cursor(c, 1, &cursor) || !parse_scan(c, &l, &count)) return;
-    kv_buf names;
+    kv_buf names, expired;
     kv_buf_init(&names, kv_ctx_mem(c));
+    kv_buf_init(&expired, kv_ctx_mem(c));
+    l.expired = &expired;
     kv_reply side = kv_reply_to(&names, c->reply->format), *reply = c->reply;
     c->reply = &side;
     uint64_t next = kv_store_scan(&c->engine->store, (unsigned)c->db, cursor, c->unit->locked, (size_t)count, show, &l);
     c->reply = reply;
+    remove_expired(c, &expired);
     if (names.failed) {
         kv_ctx_out_of_memory(c);
     } else {
@@ -110,4 +137,5 @@ void kv_cmd_scan(kv_ctx *c) {
         kv_reply_raw(c->reply, kv_buf_slice(&names));
     }
     kv_buf_deinit(&names);
+    kv_buf_deinit(&expired);
 }

@@ -28,6 +28,7 @@ static void move_one(kv_ctx *c, const kv_key *src_key, kv_value *src, kv_list_en
     }
     kv_ctx_changed(c, dst_key, KV_EVENT_LIST, to == KV_LIST_HEAD ? "lpush" : "rpush");
     kv_ctx_changed(c, src_key, KV_EVENT_LIST, from == KV_LIST_HEAD ? "lpop" : "rpop");
+    c->unit->dirty--; /* both ends are one change */
     if (kv_list_length(src) == 0) kv_ctx_delete_empty(c, src_key);
 }
 

@@ -231,6 +231,7 @@ static void serve_key(kv_ctx *c, const kv_keymap_node *node) {
 
 void kv_serve_ready(kv_ctx *c) {
     kv_unit *unit = c->unit;
+    if (unit->ready != NULL) unit->now_ms = 0; /* a command of its own: what expired while the unit ran is not handed out */
     while (unit->ready != NULL) {
         kv_keymap_node *node = unit->ready;
         serve_key(c, node); /* is_ready keeps it in the map. Making it ready once more (BLMOVE a a) adds nothing: all its waiters have their turn */
@@ -283,8 +284,11 @@ static void reply_ended(kv_session *session, kv_unblock why) {
     case KV_UNBLOCK_GONE: break;
     }
     kv_unit unit = {0};
-    kv_ctx c = {.engine = session->engine, .session = session, .reply = &reply, .unit = &unit};
-    if (why != KV_UNBLOCK_GONE) deliver(&c, session, &out);
+    kv_ctx c = {.engine = session->engine, .session = session, .command = session->ticket->command, .reply = &reply, .unit = &unit};
+    if (why != KV_UNBLOCK_GONE) {
+        kv_call_ended(&c, why == KV_UNBLOCK_ERROR);
+        deliver(&c, session, &out);
+    }
     kv_buf_deinit(&out);
 }
 

@@ -44,6 +44,8 @@ void kv_unit_begin(kv_ctx *c, kv_unit *unit, kv_engine *engine, int db, uint64_t
 void kv_unit_end(kv_ctx *c);
 /* Run a handler inside a unit whose locks are held (dispatch, EXEC, a waiter being served). Counts statistics. */
 void kv_call(kv_ctx *c);
+/* Count a call that blocked and has ended without its handler: its time was up, or it was unblocked (`failed`: the reply is an error). */
+void kv_call_ended(kv_ctx *c, bool failed);
 
 /* Mail: append bytes that are in the session's format; it is woken once this unit's locks are released. Any thread; takes rank SESSION. A buffer
  * that could not hold its message, or a full memory, marks the mailbox: the session ends rather than have a hole in its stream. */

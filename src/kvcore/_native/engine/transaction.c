@@ -193,6 +193,7 @@ void kv_watch_touched(kv_ctx *c, kv_shard *shard, int db, uint64_t hash, kv_slic
 typedef struct change_all {
     kv_shard *shard;
     int a, b; /* databases: a < 0 all; b < 0 only a */
+    int64_t now_ms;
 } change_all;
 
 static void mark_node(void *arg, void *entry) {
@@ -201,10 +202,12 @@ static void mark_node(void *arg, void *entry) {
     kv_slice name = kv_slice_of(node->name, node->len);
     for (kv_watch *watch = node->head; watch != NULL; watch = watch->next) {
         if (change->a >= 0 && watch->db != change->a && watch->db != change->b) continue;
-        bool here = kv_keydb_find(kv_shard_db(change->shard, (unsigned)watch->db), node->hash, name) != NULL;
+        const kv_value *here = kv_keydb_find(kv_shard_db(change->shard, (unsigned)watch->db), node->hash, name), *there = NULL;
         int other = watch->db == change->a ? change->b : change->a;
-        bool there = change->b >= 0 && kv_keydb_find(kv_shard_db(change->shard, (unsigned)other), node->hash, name) != NULL;
-        if (here || there) mark(watch);
+        if (change->b >= 0) there = kv_keydb_find(kv_shard_db(change->shard, (unsigned)other), node->hash, name);
+        bool was_there = here != NULL && !watch->was_expired, comes = there != NULL && !kv_entry_expired(there, change->now_ms);
+        if (was_there || comes) mark(watch);
+        watch->was_expired = there != NULL && !comes; /* what nobody could see goes, or comes, unnoticed */
     }
 }
 
@@ -213,7 +216,7 @@ static void mark_all(kv_ctx *c, int a, int b) {
         kv_shard *shard = &c->engine->store.shards[i];
         kv_keymap *map = shard->watchers;
         if (map == NULL) continue;
-        change_all change = {shard, a, b};
+        change_all change = {shard, a, b, kv_ctx_now_ms(c)};
         kv_table_iter iter;
         kv_table_iter_start(&iter, &map->table);
         for (void *node = kv_table_iter_next(&iter); node != NULL; node = kv_table_iter_next(&iter)) mark_node(&change, node);

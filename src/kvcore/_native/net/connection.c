@@ -229,7 +229,7 @@ static void settle(kv_connection *connection) {
 
 static void set_blocked(kv_connection *connection, bool blocked, bool paused) {
     connection->blocked = blocked;
-    connection->paused = paused;
+    kv_loop_set_paused(connection->loop, connection, paused);
     kv_loop_set_waiting(connection->loop, connection, blocked || paused);
 }
 

@@ -84,6 +84,14 @@ void kv_loop_watch(kv_loop *loop, kv_connection *connection, uint32_t events) {
     connection->watched = true;
 }
 
+void kv_loop_set_paused(kv_loop *loop, kv_connection *connection, bool paused) {
+    if (connection->paused == paused) return;
+    connection->paused = paused;
+    _Atomic uint32_t *count = &loop->engine->blocked_count;
+    if (paused) atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
+    else atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
+}
+
 void kv_loop_set_waiting(kv_loop *loop, kv_connection *connection, bool waits) {
     kv_connection *next = connection->next_waiting, *previous = connection->previous_waiting;
     bool listed = previous != NULL || loop->waiting == connection;
@@ -116,6 +124,7 @@ void kv_loop_doom(kv_loop *loop, kv_connection *connection) {
     else return; /* doomed already */
     if (connection->next != NULL) connection->next->previous = connection->previous;
     kv_loop_set_waiting(loop, connection, false);
+    kv_loop_set_paused(loop, connection, false);
     connection->previous = NULL;
     connection->next = loop->doomed;
     loop->doomed = connection;
@@ -198,7 +207,7 @@ static int64_t serve_waiting(kv_loop *loop) {
             }
         } else if (connection->paused) {
             if (until <= wall) {
-                connection->paused = false;
+                kv_loop_set_paused(loop, connection, false);
                 kv_loop_set_waiting(loop, connection, false);
                 kv_connection_continue(connection);
             } else if (until - wall < next_ms) {

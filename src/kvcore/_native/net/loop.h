@@ -52,6 +52,7 @@ bool kv_loop_hand_over(kv_loop *loop, int fd, const char *address, const char *l
 void kv_loop_watch(kv_loop *loop, kv_connection *connection, uint32_t events);
 void kv_loop_make_ready(kv_loop *loop, kv_connection *connection);
 void kv_loop_doom(kv_loop *loop, kv_connection *connection);
+void kv_loop_set_paused(kv_loop *loop, kv_connection *connection, bool paused); /* held back by CLIENT PAUSE: such a client counts as blocked */
 void kv_loop_set_waiting(kv_loop *loop, kv_connection *connection, bool waits);
 
 #endif
