@@ -107,7 +107,7 @@ static void reply_key_spec(kv_reply *reply, const kv_key_spec *spec) {
 static void reply_info(kv_ctx *c, const kv_command *command) {
     kv_reply *reply = c->reply;
     if (command == NULL) {
-        kv_reply_null_array(reply);
+        kv_reply_null(reply);
         return;
     }
     kv_reply_array(reply, 10);

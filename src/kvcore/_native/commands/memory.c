@@ -43,34 +43,39 @@ static size_t used_databases(const kv_store *store) {
     return count;
 }
 
+static void database_pairs(kv_ctx *c, unsigned db) {
+    char name[32];
+    snprintf(name, sizeof name, "db.%u", db);
+    kv_memory_tables tables = kv_memory_tables_of(c->engine, db);
+    kv_reply_bulk_cstr(c->reply, name);
+    kv_reply_map(c->reply, 2);
+    pair(c, "overhead.hashtable.main", tables.keys);
+    pair(c, "overhead.hashtable.expires", tables.expires);
+}
+
 void kv_cmd_memory_stats(kv_ctx *c) {
     kv_memory_facts f = kv_memory_facts_now(c->engine);
     const kv_store *store = &c->engine->store;
-    kv_reply_map(c->reply, 31 + used_databases(store));
+    kv_reply_map(c->reply, 34 + used_databases(store));
     pair(c, "peak.allocated", f.peak);
     pair(c, "total.allocated", f.used);
     pair(c, "startup.allocated", f.startup);
     pair(c, "replication.backlog", 0);
+    pair(c, "replicas.repl.buffer", 0);
     pair(c, "clients.slaves", 0);
     pair(c, "clients.normal", f.clients);
     pair(c, "cluster.links", 0);
+    pair(c, "cluster.slot_import", 0);
+    pair(c, "cluster.slot_export", 0);
     pair(c, "aof.buffer", 0);
     pair(c, "lua.caches", 0);
     pair(c, "functions.caches", 0);
-    for (unsigned d = 0; d < store->db_count; d++) {
-        if (kv_store_count(store, d) == 0) continue;
-        char name[32];
-        snprintf(name, sizeof name, "db.%u", d);
-        kv_memory_tables tables = kv_memory_tables_of(c->engine, d);
-        kv_reply_bulk_cstr(c->reply, name);
-        kv_reply_map(c->reply, 2);
-        pair(c, "overhead.hashtable.main", tables.keys);
-        pair(c, "overhead.hashtable.expires", tables.expires);
-    }
+    for (unsigned d = 0; d < store->db_count; d++)
+        if (kv_store_count(store, d) > 0) database_pairs(c, d);
     pair(c, "overhead.db.hashtable.lut", f.tables);
     pair(c, "overhead.db.hashtable.rehashing", 0);
-    pair(c, "db.dict.rehashing.count", 0);
     pair(c, "overhead.total", f.overhead);
+    pair(c, "db.dict.rehashing.count", 0);
     pair(c, "keys.count", f.keys);
     pair(c, "keys.bytes-per-key", f.keys == 0 || f.used < f.startup ? 0 : (f.used - f.startup) / f.keys);
     pair(c, "dataset.bytes", f.dataset);

@@ -4,6 +4,7 @@
 
 #include "base/system.h"
 #include "engine/compat.h"
+#include "engine/keymap.h"
 
 static void server(kv_engine *engine, kv_buf *out) {
     char name[256], path[1024];
@@ -51,8 +52,23 @@ static void tls(kv_engine *engine, kv_buf *out) {
                        "tls_client_cert_expires_in_seconds:0\r\ntls_ca_cert_serial:none\r\ntls_ca_cert_expires_in_seconds:0\r\n");
 }
 
-static void clients(kv_engine *engine, kv_buf *out) {
-    size_t max_in = 0, max_out = 0, timed = 0;
+/* Keys that clients wait for or watch. A shard that another thread holds while this one holds others is left out: waiting could be a deadlock. */
+static void hung_on_keys(kv_engine *engine, uint64_t locked, size_t *watched, size_t *awaited) {
+    *watched = *awaited = 0;
+    for (unsigned i = 0; i < engine->store.shard_count; i++) {
+        kv_shard *shard = &engine->store.shards[i];
+        bool own = (locked >> i & 1) != 0;
+        if (!own && locked != 0 && !kv_mutex_trylock(&shard->lock)) continue;
+        if (!own && locked == 0) kv_mutex_lock(&shard->lock);
+        *watched += kv_keymap_count(shard->watchers);
+        *awaited += kv_keymap_count(shard->waiters);
+        if (!own) kv_mutex_unlock(&shard->lock);
+    }
+}
+
+static void clients(kv_engine *engine, uint64_t locked, kv_buf *out) {
+    size_t max_in = 0, max_out = 0, watched, awaited;
+    hung_on_keys(engine, locked, &watched, &awaited);
     kv_mutex_lock(&engine->clients_lock);
     for (kv_session *s = engine->clients; s != NULL; s = s->next) {
         kv_session_facts facts = {0};
@@ -65,11 +81,11 @@ static void clients(kv_engine *engine, kv_buf *out) {
                        "client_recent_max_output_buffer:%zu\r\n",
                   atomic_load_explicit(&engine->client_count, memory_order_relaxed), (long long)kv_setting(&engine->settings, KV_CFG_MAXCLIENTS), max_in,
                   max_out);
-    kv_buf_printf(out, "blocked_clients:%u\r\ntracking_clients:%u\r\npubsub_clients:%u\r\nwatching_clients:%u\r\nclients_in_timeout_table:%zu\r\n"
-                       "total_watched_keys:0\r\ntotal_blocking_keys:0\r\ntotal_blocking_keys_on_nokey:0\r\n",
+    kv_buf_printf(out, "blocked_clients:%u\r\ntracking_clients:%u\r\npubsub_clients:%u\r\nwatching_clients:%u\r\nclients_in_timeout_table:0\r\n"
+                       "total_watched_keys:%zu\r\ntotal_blocking_keys:%zu\r\ntotal_blocking_keys_on_nokey:0\r\n",
                   atomic_load_explicit(&engine->blocked_count, memory_order_relaxed), atomic_load_explicit(&engine->tracking_count, memory_order_relaxed),
                   atomic_load_explicit(&engine->pubsub_count, memory_order_relaxed), atomic_load_explicit(&engine->watching_count, memory_order_relaxed),
-                  timed);
+                  watched, awaited);
     int64_t left = atomic_load_explicit(&engine->pause_until_ms, memory_order_relaxed) - kv_clock_ms(&engine->clock);
     if (left <= 0) kv_buf_printf(out, "paused_reason:none\r\npaused_actions:none\r\npaused_timeout_milliseconds:0\r\n");
     else
@@ -143,7 +159,7 @@ static const struct {
 } sections[KV_INFO_SECTIONS] = {
     [KV_INFO_SERVER] = {"server", "Server", server, true},
     [KV_INFO_TLS] = {"tls", "TLS", tls, false},
-    [KV_INFO_CLIENTS] = {"clients", "Clients", clients, true},
+    [KV_INFO_CLIENTS] = {"clients", "Clients", NULL, true}, /* it needs to know what is locked */
     [KV_INFO_MEMORY] = {"memory", "Memory", kv_info_memory, true},
     [KV_INFO_PERSISTENCE] = {"persistence", "Persistence", persistence, true},
     [KV_INFO_STATS] = {"stats", "Stats", kv_info_stats, true},
@@ -174,12 +190,13 @@ uint32_t kv_info_parse(kv_slice word) {
     return 0;
 }
 
-void kv_info_write(kv_engine *engine, uint32_t wanted, kv_buf *out) {
+void kv_info_write(kv_engine *engine, uint32_t wanted, uint64_t locked, kv_buf *out) {
     bool first = true;
     for (unsigned i = 0; i < KV_INFO_SECTIONS; i++) {
         if ((wanted >> i & 1) == 0) continue;
         kv_buf_printf(out, "%s# %s\r\n", first ? "" : "\r\n", sections[i].heading);
-        sections[i].write(engine, out);
+        if (i == KV_INFO_CLIENTS) clients(engine, locked, out);
+        else sections[i].write(engine, out);
         first = false;
     }
 }

@@ -30,7 +30,7 @@ uint32_t kv_info_parse(kv_slice word);
 /* Those of INFO without arguments. */
 uint32_t kv_info_default(void);
 
-/* Appends the report; check out->failed. Any thread, with or without shard locks. O(commands + clients + shards * databases). */
-void kv_info_write(kv_engine *engine, uint32_t sections, kv_buf *out);
+/* Appends the report; check out->failed. Any thread; `locked` are the shards that this thread holds. O(commands + clients + shards * databases). */
+void kv_info_write(kv_engine *engine, uint32_t sections, uint64_t locked, kv_buf *out);
 
 #endif
