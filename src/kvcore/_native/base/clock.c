@@ -71,9 +71,9 @@ static int64_t look(kv_clock *clock, uint64_t ticks) {
     return us;
 }
 
-static int64_t running_us(kv_clock *clock) {
+static int64_t running_us(kv_clock *clock, uint64_t ticks) {
     if (!clock->has_ticks) return system_us();
-    uint64_t ticks = kv_clock_ticks(clock);
+    if (ticks == 0) ticks = kv_clock_ticks(clock);
     uint32_t version = atomic_load_explicit(&clock->version, memory_order_acquire);
     uint64_t at_ticks = atomic_load_explicit(&clock->at_ticks, memory_order_acquire);
     int64_t at_us = atomic_load_explicit(&clock->at_us, memory_order_acquire);
@@ -84,9 +84,11 @@ static int64_t running_us(kv_clock *clock) {
     return at_us + (int64_t)(since_ns / 1000);
 }
 
-int64_t kv_clock_us(kv_clock *clock) {
+int64_t kv_clock_us(kv_clock *clock) { return kv_clock_us_at(clock, 0); }
+
+int64_t kv_clock_us_at(kv_clock *clock, uint64_t ticks) {
     if (atomic_load_explicit(&clock->frozen, memory_order_acquire)) return atomic_load_explicit(&clock->frozen_us, memory_order_relaxed);
-    return running_us(clock) + atomic_load_explicit(&clock->offset_us, memory_order_relaxed);
+    return running_us(clock, ticks) + atomic_load_explicit(&clock->offset_us, memory_order_relaxed);
 }
 
 void kv_clock_freeze(kv_clock *clock, int64_t us) {

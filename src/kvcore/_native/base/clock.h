@@ -21,6 +21,8 @@ typedef struct kv_clock {
 } kv_clock;
 void kv_clock_init(kv_clock *clock);
 int64_t kv_clock_us(kv_clock *clock); /* wall time, microseconds */
+/* The same when the caller has just read the ticks (0: it has not). */
+int64_t kv_clock_us_at(kv_clock *clock, uint64_t ticks);
 static inline int64_t kv_clock_ms(kv_clock *clock) { return kv_clock_us(clock) / 1000; }
 void kv_clock_freeze(kv_clock *clock, int64_t us);
 void kv_clock_advance(kv_clock *clock, int64_t us); /* frozen or not; may be negative */

@@ -7,8 +7,7 @@
 
 kv_value *kv_keys_look(kv_ctx *c, const kv_key *key) {
     kv_value *v = kv_ctx_find(c, key, KV_FIND_PEEK);
-    kv_engine_stats *stats = &c->engine->stats;
-    atomic_fetch_add_explicit(v != NULL ? &stats->keyspace_hits : &stats->keyspace_misses, 1, memory_order_relaxed);
+    kv_shard_count_read(key->shard, v != NULL);
     if (v == NULL) kv_ctx_notify(c, key, KV_EVENT_KEYMISS, "keymiss");
     return v;
 }

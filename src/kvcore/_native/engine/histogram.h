@@ -11,8 +11,8 @@ typedef struct kv_histogram {
     _Atomic uint32_t counts[KV_HISTOGRAM_BUCKETS];
 } kv_histogram;
 
-/* Adds a value, making the histogram at the first call; a failed allocation loses the value, nothing else. */
-void kv_histogram_record(kv_mem *mem, _Atomic(kv_histogram *) *slot, uint64_t value);
+/* Adds a value (`times` over), making the histogram at the first call; a failed allocation loses the value, nothing else. */
+void kv_histogram_record(kv_mem *mem, _Atomic(kv_histogram *) *slot, uint64_t value, uint32_t times);
 /* The value at or below which `percentile` (0..100) of the recorded ones lie; 0 when empty. O(buckets). */
 uint64_t kv_histogram_percentile(const kv_histogram *histogram, double percentile);
 /* How many recorded values are <= limit. */

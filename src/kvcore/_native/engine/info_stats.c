@@ -14,7 +14,7 @@ static void traffic(kv_engine *engine, kv_buf *out) {
     kv_engine_stats *s = &engine->stats;
     kv_rates rates = kv_stats_rates(engine);
     kv_buf_printf(out, "total_connections_received:%llu\r\ntotal_commands_processed:%llu\r\ninstantaneous_ops_per_sec:%llu\r\n", count(&s->connections),
-                  count(&s->commands), (unsigned long long)rates.commands);
+                  (unsigned long long)kv_stats_commands(engine), (unsigned long long)rates.commands);
     kv_buf_printf(out, "total_net_input_bytes:%llu\r\ntotal_net_output_bytes:%llu\r\ntotal_net_repl_input_bytes:0\r\ntotal_net_repl_output_bytes:0\r\n"
                        "total_net_cluster_slot_import_bytes:0\r\ntotal_net_cluster_slot_export_bytes:0\r\n",
                   count(&s->net_input), count(&s->net_output));
@@ -25,12 +25,14 @@ static void traffic(kv_engine *engine, kv_buf *out) {
 
 static void keys(kv_engine *engine, kv_buf *out) {
     kv_engine_stats *s = &engine->stats;
+    uint64_t hits, misses;
+    kv_store_reads(&engine->store, &hits, &misses);
     kv_buf_printf(out, "expired_keys:%llu\r\nexpired_fields:%llu\r\nexpired_stale_perc:0.00\r\nexpired_keys_with_volatile_items_stale_perc:0.00\r\n"
                        "expired_time_cap_reached_count:%llu\r\nexpire_cycle_cpu_milliseconds:%llu\r\n",
                   count(&s->expired_keys), count(&s->expired_fields), count(&s->expired_time_cap_reached), count(&s->active_expire_cycle_ns) / 1000000);
     kv_buf_printf(out, "evicted_keys:%llu\r\nevicted_clients:%llu\r\nevicted_scripts:0\r\ntotal_eviction_exceeded_time:0\r\n"
                        "current_eviction_exceeded_time:0\r\nkeyspace_hits:%llu\r\nkeyspace_misses:%llu\r\n",
-                  count(&s->evicted_keys), count(&s->evicted_clients), count(&s->keyspace_hits), count(&s->keyspace_misses));
+                  count(&s->evicted_keys), count(&s->evicted_clients), (unsigned long long)hits, (unsigned long long)misses);
     kv_buf_printf(out, "pubsub_channels:%zu\r\npubsub_patterns:%zu\r\npubsubshard_channels:%zu\r\n", kv_pubsub_topics(engine, KV_TOPIC_CHANNEL),
                   kv_pubsub_topics(engine, KV_TOPIC_PATTERN), kv_pubsub_topics(engine, KV_TOPIC_SHARD));
 }

@@ -66,7 +66,7 @@ kv_value *kv_ctx_find(kv_ctx *c, const kv_key *key, kv_find how) {
     }
     if (how == KV_FIND_PEEK) return v;
     if (how == KV_FIND_READ) {
-        atomic_fetch_add_explicit(v != NULL ? &c->engine->stats.keyspace_hits : &c->engine->stats.keyspace_misses, 1, memory_order_relaxed);
+        kv_shard_count_read(key->shard, v != NULL);
         if (v == NULL) kv_notify(c, key->db, KV_EVENT_KEYMISS, "keymiss", key->name);
     }
     if (v != NULL && !(c->session != NULL && c->session->no_touch))

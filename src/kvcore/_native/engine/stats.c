@@ -13,8 +13,8 @@ static const size_t kinds = KV_RATE_KINDS;
 
 void kv_stats_reset(kv_engine *engine) {
     kv_engine_stats *s = &engine->stats;
-    _Atomic uint64_t *counters[] = {&s->connections, &s->commands, &s->expired_keys, &s->expired_fields, &s->evicted_keys, &s->evicted_clients,
-                                    &s->keyspace_hits, &s->keyspace_misses, &s->net_input, &s->net_output, &s->rejected_connections,
+    _Atomic uint64_t *counters[] = {&s->connections, &s->expired_keys, &s->expired_fields, &s->evicted_keys, &s->evicted_clients,
+                                    &s->net_input, &s->net_output, &s->rejected_connections,
                                     &s->unexpected_errors, &s->total_error_replies, &s->expired_time_cap_reached, &s->active_expire_cycle_ns,
                                     &s->lazyfreed, &s->auth_failures, &s->query_buffer_limit_disconnects, &s->output_buffer_limit_disconnects,
                                     &s->reads_processed, &s->writes_processed, &s->pauses};
@@ -28,14 +28,21 @@ void kv_stats_reset(kv_engine *engine) {
         struct kv_histogram *histogram = atomic_load_explicit(&stats->histogram, memory_order_acquire);
         if (histogram != NULL) kv_histogram_clear(histogram);
     }
+    kv_store_reset_reads(&engine->store);
     kv_mutex_lock(&engine->stats_lock);
     engine->error_stat_count = 0;
     kv_mutex_unlock(&engine->stats_lock);
 }
 
+uint64_t kv_stats_commands(const kv_engine *engine) {
+    uint64_t calls = 0;
+    for (uint16_t i = 0; i < engine->commands->count; i++) calls += atomic_load_explicit(&engine->command_stats[i].calls, memory_order_relaxed);
+    return calls;
+}
+
 static void totals(kv_engine *engine, uint64_t out[KV_RATE_KINDS]) {
     const kv_engine_stats *s = &engine->stats;
-    out[0] = atomic_load_explicit(&s->commands, memory_order_relaxed);
+    out[0] = kv_stats_commands(engine);
     out[1] = atomic_load_explicit(&s->net_input, memory_order_relaxed);
     out[2] = atomic_load_explicit(&s->net_output, memory_order_relaxed);
 }

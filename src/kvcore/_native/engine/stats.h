@@ -11,6 +11,9 @@ void kv_stats_reset(kv_engine *engine);
 void kv_stats_sample(kv_engine *engine);
 
 /* Per second, the mean of the last 1.6 s; 0 without a background thread. */
+/* Commands run so far: the sum over all commands. O(commands). */
+uint64_t kv_stats_commands(const kv_engine *engine);
+
 typedef struct kv_rates { uint64_t commands, input, output; } kv_rates;
 kv_rates kv_stats_rates(kv_engine *engine);
 

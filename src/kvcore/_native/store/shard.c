@@ -192,3 +192,20 @@ bool kv_store_check(const kv_store *store) {
         if (!kv_shard_check(&store->shards[i])) return false;
     return true;
 }
+
+void kv_store_reads(const kv_store *store, uint64_t *hits, uint64_t *misses) {
+    *hits = *misses = 0;
+    for (unsigned i = 0; i < store->shard_count; i++) {
+        *hits += atomic_load_explicit(&store->shards[i].hits, memory_order_relaxed);
+        *misses += atomic_load_explicit(&store->shards[i].misses, memory_order_relaxed);
+    }
+}
+
+void kv_store_reset_reads(kv_store *store) {
+    for (unsigned i = 0; i < store->shard_count; i++) {
+        kv_mutex_lock(&store->shards[i].lock);
+        atomic_store_explicit(&store->shards[i].hits, 0, memory_order_relaxed);
+        atomic_store_explicit(&store->shards[i].misses, 0, memory_order_relaxed);
+        kv_mutex_unlock(&store->shards[i].lock);
+    }
+}

@@ -32,6 +32,7 @@ struct kv_shard {
     kv_garbage *garbage;    /* big values to be freed in steps */
     kv_keydb *flushed;      /* whole databases to be freed in steps */
     _Atomic bool has_garbage; /* either list is not empty: any thread */
+    _Atomic uint64_t hits, misses; /* of reading commands: written under the lock, read by any thread */
     void *waiters;          /* the engine's: clients blocked on keys of this shard */
     void *watchers;         /* the engine's: WATCHed keys of this shard */
 } __attribute__((aligned(64)));
@@ -68,6 +69,13 @@ size_t kv_store_count(const kv_store *store, unsigned db);         /* DBSIZE: no
 size_t kv_store_expire_count(const kv_store *store, unsigned db);  /* no lock */
 size_t kv_store_field_count(const kv_store *store, unsigned db);   /* hash keys with field expiries: no lock */
 int64_t kv_store_avg_ttl_ms(const kv_store *store, unsigned db);   /* no lock; an estimate */
+/* Under the shard's lock: no read-modify-write of memory that other shards' threads use, too. */
+static inline void kv_shard_count_read(kv_shard *shard, bool hit) {
+    _Atomic uint64_t *counter = hit ? &shard->hits : &shard->misses;
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+void kv_store_reads(const kv_store *store, uint64_t *hits, uint64_t *misses); /* sums over the shards: no lock */
+void kv_store_reset_reads(kv_store *store);                                    /* takes every shard's lock in turn */
 size_t kv_store_used(const kv_store *store);   /* bytes in live blocks of all arenas: no lock */
 size_t kv_store_mapped(const kv_store *store); /* bytes of pages held by all arenas: no lock */
 
