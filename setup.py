@@ -12,6 +12,7 @@ from typing import Any
 
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "src" / "kvcore" / "_native" / "binding"))
@@ -29,8 +30,11 @@ class BuildNative(build_ext):
     def build_extension(self, ext: Any) -> None:
         target = Path(self.get_ext_fullpath(ext.name))
         variant = native.Variant.from_environment()
-        objects = native.compile_extension(ROOT, variant, [Path(source) for source in ext.sources], ext.define_macros)
-        native.link_shared(variant, objects, target)
+        sources = [Path(source) for source in ext.sources]
+        try:
+            native.link_shared(variant, native.compile_extension(ROOT, variant, sources, ext.define_macros), target)
+        except native.CompileError as error:
+            raise CompileError(str(error)) from None
 
 
 setup(
