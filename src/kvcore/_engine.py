@@ -10,6 +10,10 @@ for anybody, and nothing is freed under a running call.
 
 Fork. A child must not touch what its parent's threads may have left half done. A hook, registered when the first
 store is opened, marks every engine as foreign in the child; calls then raise, and nothing is freed.
+
+Locks. One lock guards the books of all engines: who uses what. The collector may close a forgotten store at any moment,
+so also while this thread is inside one of these functions: the lock is reentrant, and being the only one it cannot be
+taken in a wrong order.
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ FORKED = (
 )
 
 _registry: dict[str, Engine] = {}
-_registry_lock = threading.RLock()  # the collector may close a forgotten store inside open()
+_lock = threading.RLock()
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 _hooked: list[bool] = []
 
@@ -47,19 +51,18 @@ def closed_error() -> RedisError:
 
 
 def _after_fork_in_child() -> None:
-    global _registry_lock
-    _registry_lock = threading.RLock()
+    global _lock
+    _lock = threading.RLock()  # another thread of the parent may have held it
     _registry.clear()
     for engine in list(_engines):
         engine.forked = True
-        engine.lock = threading.RLock()
         for pool in list(engine.pools):
             pool.abandon()
 
 
 def obtain(name: str | None, databases: int, config: Mapping[str, str | int]) -> Engine:
     """A new private engine, or the shared one of this name. Retained for the caller, who releases it."""
-    with _registry_lock:
+    with _lock:
         if not _hooked:
             os.register_at_fork(after_in_child=_after_fork_in_child)
             _hooked.append(True)
@@ -105,7 +108,6 @@ class Engine:
         self.name = name
         self.databases = databases
         self.forked = False
-        self.lock = threading.RLock()
         self.address: tuple[str, int] | str | None = None
         self.password: str | None = None
         self._ffi, self._lib = ffi, lib
@@ -133,7 +135,7 @@ class Engine:
 
     def retain(self) -> bool:
         """One more user; False when the last one has gone already."""
-        with self.lock:
+        with _lock:
             if self._ended:
                 return False
             self._users += 1
@@ -142,7 +144,7 @@ class Engine:
     def release(self) -> None:
         if self.forked:
             return
-        with _registry_lock, self.lock:
+        with _lock:
             self._users -= 1
             if self._users:
                 return
@@ -151,18 +153,19 @@ class Engine:
                 del _registry[self.name]
             for session in list(self._sessions):
                 session.stop = True
+            self._clients += 1  # ours: nobody frees the native store before its server has stopped
         self.release_server()
-        self._free_when_unused()
+        self._one_less()
 
     def release_server(self) -> None:
         """Stop serving, if this is being served."""
-        with self.lock:
+        with _lock:
             address, self.address = self.address, None
         if address is not None:
             self._lib.kvcore_stop_serving(self.native)
 
     def _free_when_unused(self) -> None:
-        with self.lock:
+        with _lock:
             if self._users or self._clients or self.native is None:
                 return
             native, self.native = self.native, None
@@ -171,7 +174,7 @@ class Engine:
     # --- sessions ---
 
     def session(self, db: int, encoding: str | None, errors: str) -> Session:
-        with self.checked().lock:
+        with _lock:
             client = self._lib.kvcore_connect(self.checked().native, MSGPACK)
             if client == self._ffi.NULL:
                 raise MemoryError("no memory for a session")
@@ -183,14 +186,14 @@ class Engine:
         return session
 
     def end(self, session: Session) -> None:
-        with self.lock:
+        with _lock:
             client, session.client = session.client, None
         if client is not None:
             self._lib.kvcore_disconnect(client)
             self._one_less()
 
     def _one_less(self) -> None:
-        with self.lock:
+        with _lock:
             self._clients -= 1
         self._free_when_unused()
 
@@ -198,7 +201,7 @@ class Engine:
         """Sessions for the hot door, or None where there is none."""
         if fast is None or os.environ.get("KVCORE_DOOR") == "wide":
             return None
-        with self.lock:
+        with _lock:
             address = int(self._ffi.cast("uintptr_t", self.checked().native))
             pool = fast.Pool(address, db, encoding, errors, encode, from_reply, self._one_less)
             self._clients += 1
@@ -213,8 +216,8 @@ class Engine:
             settings |= {"unixsocket": unix, "unixsocketperm": "700"}
         if password is not None:
             settings["requirepass"] = password
-        with self.lock:
-            if self.address is not None:
+        with _lock:
+            if self.checked().address is not None:
                 raise make(RedisError, f"this store is served already, at {self.address}")
             for option, value in settings.items():
                 self.configure(option, str(value))
@@ -231,17 +234,23 @@ class Engine:
 
     # --- time ---
 
+    # Under the lock, and so never on a store that another thread is just freeing.
+
     def clock_us(self) -> int:
-        return int(self._lib.kvcore_clock_us(self.checked().native))
+        with _lock:
+            return int(self._lib.kvcore_clock_us(self.checked().native))
 
     def clock_freeze(self, us: int) -> None:
-        self._lib.kvcore_clock_freeze(self.checked().native, us)
+        with _lock:
+            self._lib.kvcore_clock_freeze(self.checked().native, us)
 
     def clock_advance(self, us: int) -> None:
-        self._lib.kvcore_clock_advance(self.checked().native, us)
+        with _lock:
+            self._lib.kvcore_clock_advance(self.checked().native, us)
 
     def clock_thaw(self) -> None:
-        self._lib.kvcore_clock_thaw(self.checked().native)
+        with _lock:
+            self._lib.kvcore_clock_thaw(self.checked().native)
 
 
 class Session:
@@ -335,12 +344,14 @@ class Session:
                     raise closed_error()
                 if outcome == lib.KVCORE_PAUSED:
                     outcome = lib.kvcore_run(self.client, len(encoded), argv, lengths)
-        except BaseException:
+        except BaseException as error:
             # Interrupted: leave the queues. What another thread had handed over by then is this call's result, and
-            # is not thrown away.
+            # is not thrown away; what interrupted comes after it.
             if lib.kvcore_cancel(self.client):
                 raise
             outcome = lib.KVCORE_DONE
+            if fast is not None and not self.stop:
+                fast.raise_later(error)
         if outcome:
             raise MemoryError("no memory for the reply") if outcome == lib.KVCORE_NO_MEMORY else closed_error()
         return self._decode(lib.kvcore_reply(self.client, self._length))

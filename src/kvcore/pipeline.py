@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from kvcore.commands import PipelineCommands
 from kvcore.errors import ExecAbortError, RedisError, ResponseError, WatchError, make
@@ -36,6 +36,9 @@ class Pipeline(PipelineCommands, Generic[Text]):
         self._store: Store[Text] = store
         self._session: Session | None = None
         self._unfinished = False  # the session may be inside MULTI
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a pipeline cannot be pickled or copied: make another on its store")
 
     def __enter__(self) -> Pipeline[Text]:
         return self

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from kvcore.errors import PubSubError, RedisError, make
 
@@ -40,6 +40,9 @@ class PubSub:
         self._session: Session | None = None
         self._pending: list[Any] = []  # messages that came with the reply of a command
         self.subscribed_event = threading.Event()
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a PubSub cannot be pickled or copied: make another on its store")
 
     def __enter__(self) -> PubSub:
         return self

@@ -119,10 +119,18 @@ class Store(Door, Commands[Text], Generic[Text]):
 
     def __repr__(self) -> str:
         name = f"shared {self._engine.name!r}" if self._engine.name else "private"
-        if self.closed:
-            return f"<kvcore.Store {name}, closed>"
-        served = f", {self.url}" if self._engine.address else ""
-        return f"<kvcore.Store {name}, db {self._db}, {len(self)} keys, in memory only{served}>"
+        try:
+            size = f"db {self._db}, {len(self)} keys, in memory only"
+            served = f", {self.url}" if self._engine.address else ""
+        except RedisError:
+            size, served = "of the parent process" if self._engine.forked else "closed", ""
+        return f"<kvcore.Store {name}, {size}{served}>"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(
+            "a store cannot be pickled or copied: another process opens its own or connects to db.serve()'s url; here, "
+            "use the same object, or a second view of a shared store with kvcore.open(shared=...)"
+        )
 
     @property
     def decode_responses(self) -> bool:

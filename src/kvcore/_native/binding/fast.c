@@ -31,23 +31,21 @@ typedef struct lease {
 } lease;
 
 typedef struct {
-    PyObject_HEAD
-    PyObject *weakrefs;
+    PyObject_HEAD PyObject *weakrefs;
     kvcore_store *store; /* NULL: closed, or left behind by fork */
     lease *idle;
-    Py_ssize_t busy;     /* leases in use */
+    Py_ssize_t busy; /* leases in use */
     int db;
     bool closed, abandoned;
     char *encoding, *errors; /* encoding NULL: bytes */
     bool utf8;
-    PyObject *encode;    /* encode(word, encoding, errors) -> bytes: for words that are not simple */
-    PyObject *from_reply;/* from_reply(text) -> exception */
-    PyObject *drained;   /* called once, when the pool is closed and its last lease is gone */
+    PyObject *encode;     /* encode(word, encoding, errors) -> bytes: for words that are not simple */
+    PyObject *from_reply; /* from_reply(text) -> exception */
+    PyObject *drained;    /* called once, when the pool is closed and its last lease is gone */
 } Pool;
 
 typedef struct {
-    PyObject_HEAD
-    Pool *pool; /* NULL: not attached, everything goes the wide way */
+    PyObject_HEAD Pool *pool; /* NULL: not attached, everything goes the wide way */
 } Door;
 
 /* ---- leases ---- */
@@ -250,15 +248,49 @@ static PyObject *take_reply(const Pool *pool, const lease *l) {
 
 /* ---- running ---- */
 
+/* Sets the exception that raise_later put away. The interpreter calls it in the main thread, between two instructions. */
+static int raise_now(void *error) {
+    PyErr_SetObject((PyObject *)Py_TYPE((PyObject *)error), (PyObject *)error);
+    Py_DECREF((PyObject *)error);
+    return -1;
+}
+
+/* What a signal's handler raised (Ctrl-C, a test's time limit) while a reply was being handed over: the reply is returned, the exception comes
+ * right after this call. Handlers run in the main thread only, and so does what is pending. */
+static void raise_later(void) {
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    Py_XDECREF(type);
+    if (error != NULL && traceback != NULL) PyException_SetTraceback(error, traceback);
+    Py_XDECREF(traceback);
+    if (error == NULL) return;
+    if (Py_AddPendingCall(raise_now, error) != 0) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        PyErr_WriteUnraisable(NULL);
+        Py_DECREF(error);
+    }
+}
+
+/* raise_later(error), for the wide door. */
+static PyObject *fast_raise_later(PyObject *module, PyObject *error) {
+    (void)module;
+    if (!PyExceptionInstance_Check(error)) {
+        PyErr_SetString(PyExc_TypeError, "raise_later() needs an exception");
+        return NULL;
+    }
+    PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+    raise_later();
+    Py_RETURN_NONE;
+}
+
 /* The wait of a blocked or paused command. False: a Python exception is set. */
 static bool wait_outcome(Pool *pool, lease *l, int argc, const kv_slice *argv, kv_outcome outcome) {
     while (outcome != KV_OUTCOME_DONE) {
         int state;
-        Py_BEGIN_ALLOW_THREADS
-        state = kvcore_wait(l->client, SLICE_MS);
+        Py_BEGIN_ALLOW_THREADS state = kvcore_wait(l->client, SLICE_MS);
         if (state == KVCORE_PAUSED) outcome = kv_execute(l->session, argc, argv, &l->out);
-        Py_END_ALLOW_THREADS
-        if (state == KVCORE_NO_MEMORY) {
+        Py_END_ALLOW_THREADS if (state == KVCORE_NO_MEMORY) {
             l->out.failed = true;
             return true;
         }
@@ -268,15 +300,10 @@ static bool wait_outcome(Pool *pool, lease *l, int argc, const kv_slice *argv, k
         if (!closing && PyErr_CheckSignals() == 0) continue;
         /* Interrupted: leave the queues. What another thread handed over by then is this call's result and is not thrown away. */
         int gone;
-        Py_BEGIN_ALLOW_THREADS
-        gone = kvcore_cancel(l->client);
-        Py_END_ALLOW_THREADS
-        if (gone && closing) PyErr_SetNone(PyExc_StopIteration); /* the caller turns it into "closed" */
+        Py_BEGIN_ALLOW_THREADS gone = kvcore_cancel(l->client);
+        Py_END_ALLOW_THREADS if (gone && closing) PyErr_SetNone(PyExc_StopIteration); /* the caller turns it into "closed" */
         if (gone) return false;
-        if (PyErr_Occurred()) {
-            PyErr_Clear();
-            PyErr_SetInterrupt(); /* Ctrl-C is not lost: it comes back right after this call */
-        }
+        if (PyErr_Occurred()) raise_later();
         break;
     }
     size_t len;
@@ -292,8 +319,7 @@ static bool run(Pool *pool, lease *l, int argc, const kv_slice *argv) {
     kv_outcome outcome = kv_execute(l->session, argc, argv, &l->out);
     l->session->nonblocking = false;
     if (outcome == KV_OUTCOME_BUSY) {
-        Py_BEGIN_ALLOW_THREADS
-        outcome = kv_execute(l->session, argc, argv, &l->out);
+        Py_BEGIN_ALLOW_THREADS outcome = kv_execute(l->session, argc, argv, &l->out);
         Py_END_ALLOW_THREADS
     }
     return outcome == KV_OUTCOME_DONE || wait_outcome(pool, l, argc, argv, outcome);
@@ -378,6 +404,18 @@ static bool words_add(words *w, const Pool *pool, PyObject *word) {
             words_put(w, digits, kv_format_i64(digits, value));
             return true;
         }
+    } else if (PyFloat_CheckExact(word) && w->digits_used < 8) {
+        char *text = PyOS_double_to_string(PyFloat_AS_DOUBLE(word), 'r', 0, Py_DTSF_ADD_DOT_0, NULL); /* what repr() says */
+        size_t len = text == NULL ? KV_NUM_MAX : strlen(text);
+        bool fits = len < KV_NUM_MAX;
+        if (fits) {
+            char *digits = w->digits[w->digits_used++];
+            memcpy(digits, text, len);
+            words_put(w, digits, len);
+        }
+        PyMem_Free(text);
+        if (fits) return true;
+        PyErr_Clear();
     }
     return words_add_encoded(w, pool, word);
 }
@@ -399,34 +437,34 @@ static PyObject *pool_run(Pool *pool, words *w) {
 }
 
 static PyObject *pool_execute(Pool *pool, PyObject *sequence) {
-    PyObject *fast = PySequence_Fast(sequence, "the words of a command must be a sequence");
-    if (fast == NULL) return NULL;
-    Py_ssize_t count = PySequence_Fast_GET_SIZE(fast);
+    PyObject *all = PySequence_Tuple(sequence); /* a list might change while a word is encoded or the GIL is away */
+    if (all == NULL) return NULL;
+    Py_ssize_t count = PyTuple_GET_SIZE(all);
     words w;
     if (!words_begin(&w, count)) {
-        Py_DECREF(fast);
+        Py_DECREF(all);
         return NULL;
     }
     bool fits = true;
-    for (Py_ssize_t i = 0; fits && i < count; i++) fits = words_add(&w, pool, PySequence_Fast_GET_ITEM(fast, i));
+    for (Py_ssize_t i = 0; fits && i < count; i++) fits = words_add(&w, pool, PyTuple_GET_ITEM(all, i));
     PyObject *reply = fits ? pool_run(pool, &w) : NULL;
     words_end(&w);
-    Py_DECREF(fast);
+    Py_DECREF(all);
     return reply;
 }
 
 /* One command of a batch. An error is a reply like others. NULL: a Python exception is set. */
 static PyObject *batch_step(Pool *pool, lease *l, PyObject *command) {
-    PyObject *fast = PySequence_Fast(command, "the words of a command must be a sequence");
-    if (fast == NULL) return NULL;
-    Py_ssize_t count = PySequence_Fast_GET_SIZE(fast);
+    PyObject *all = PySequence_Tuple(command);
+    if (all == NULL) return NULL;
+    Py_ssize_t count = PyTuple_GET_SIZE(all);
     words w;
     if (!words_begin(&w, count)) {
-        Py_DECREF(fast);
+        Py_DECREF(all);
         return NULL;
     }
     bool fits = true;
-    for (Py_ssize_t i = 0; fits && i < count; i++) fits = words_add(&w, pool, PySequence_Fast_GET_ITEM(fast, i));
+    for (Py_ssize_t i = 0; fits && i < count; i++) fits = words_add(&w, pool, PyTuple_GET_ITEM(all, i));
     PyObject *reply = NULL;
     if (fits && run(pool, l, w.count, w.all)) {
         if (l->out.failed) {
@@ -439,7 +477,7 @@ static PyObject *batch_step(Pool *pool, lease *l, PyObject *command) {
         }
     }
     words_end(&w);
-    Py_DECREF(fast);
+    Py_DECREF(all);
     return reply;
 }
 
@@ -534,8 +572,10 @@ static void pool_dealloc(Pool *pool) {
 }
 
 static PyMethodDef pool_methods[] = {
-    {"execute", (PyCFunction)pool_execute, METH_O, "execute(words): run one command and return its reply; StopIteration when the pool is closed."},
-    {"batch", (PyCFunction)pool_batch, METH_O, "batch(commands): run them one after the other on one session; errors stand among the replies."},
+    {"execute", (PyCFunction)pool_execute, METH_O,
+     "execute(words): run one command and return its reply; StopIteration when the pool is closed."},
+    {"batch", (PyCFunction)pool_batch, METH_O,
+     "batch(commands): run them one after the other on one session; errors stand among the replies."},
     {"close", (PyCFunction)pool_close, METH_NOARGS, "close(): give the idle sessions back; those in use follow."},
     {"abandon", (PyCFunction)pool_abandon, METH_NOARGS, "abandon(): forget everything without touching it (a forked child)."},
     {NULL, NULL, 0, NULL},
@@ -566,11 +606,13 @@ typedef struct hot_method {
     size_t command_len;
     Py_ssize_t min, max; /* positional arguments; max -1: any number */
     convert convert;
-    const char *wide;    /* the Python method that takes the rest */
+    const char *wide; /* the Python method that takes the rest */
 } hot_method;
 
 /* A word that a hot method takes by itself. */
-static inline bool is_simple(PyObject *word) { return PyBytes_CheckExact(word) || PyUnicode_CheckExact(word) || PyLong_CheckExact(word) || PyFloat_CheckExact(word); }
+static inline bool is_simple(PyObject *word) {
+    return PyBytes_CheckExact(word) || PyUnicode_CheckExact(word) || PyLong_CheckExact(word) || PyFloat_CheckExact(word);
+}
 
 static PyObject *converted(PyObject *reply, convert how) {
     if (reply == NULL || how == PLAIN || reply == Py_None) return reply;
@@ -616,10 +658,10 @@ static PyObject *hot_call(Door *self, const hot_method *method, PyObject *const 
     return finish((PyObject *)self, reply, method->convert);
 }
 
-#define HOT(name, command, min, max, convert)                                                                                          \
-    static PyObject *hot_##name(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames) {                          \
-        static const hot_method method = {command, sizeof(command) - 1, min, max, convert, "_wide_" #name};                            \
-        return hot_call((Door *)self, &method, args, count, kwnames);                                                                  \
+#define HOT(name, command, min, max, convert)                                                                 \
+    static PyObject *hot_##name(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames) { \
+        static const hot_method method = {command, sizeof(command) - 1, min, max, convert, "_wide_" #name};   \
+        return hot_call((Door *)self, &method, args, count, kwnames);                                         \
     }
 
 HOT(get, "GET", 1, 1, PLAIN)
@@ -643,7 +685,8 @@ HOT(srem, "SREM", 2, -1, PLAIN)
 HOT(zscore, "ZSCORE", 2, 2, PLAIN)
 
 /* incr(name, amount=1) and decr: without an amount the short form. */
-static PyObject *step(PyObject *self, const hot_method *one, const hot_method *by, PyObject *const *args, Py_ssize_t count, PyObject *kwnames) {
+static PyObject *step(PyObject *self, const hot_method *one, const hot_method *by, PyObject *const *args, Py_ssize_t count,
+                      PyObject *kwnames) {
     return hot_call((Door *)self, count == 1 ? one : by, args, count, kwnames);
 }
 
@@ -660,22 +703,32 @@ static PyObject *hot_decr(PyObject *self, PyObject *const *args, Py_ssize_t coun
 /* zadd(name, {member: score, ...}) without options. */
 static PyObject *hot_zadd(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames) {
     Door *door = (Door *)self;
-    bool simple = door->pool != NULL && kwnames == NULL && count == 2 && is_simple(args[0]) && PyDict_CheckExact(args[1]) && PyDict_GET_SIZE(args[1]) > 0;
+    bool simple = door->pool != NULL && kwnames == NULL && count == 2 && is_simple(args[0]) && PyDict_CheckExact(args[1]) &&
+                  PyDict_GET_SIZE(args[1]) > 0;
+    /* A copy: encoding a word may run Python code, and the GIL is away during the command; either may change the caller's dict. */
+    PyObject *pairs = simple ? PyDict_Copy(args[1]) : NULL;
+    if (simple && pairs == NULL) return NULL;
     PyObject *member, *score;
     Py_ssize_t at = 0;
-    while (simple && PyDict_Next(args[1], &at, &member, &score)) simple = is_simple(member) && (PyFloat_CheckExact(score) || PyLong_CheckExact(score));
-    if (!simple) return go_wide(self, "_wide_zadd", args, count, kwnames);
+    while (simple && PyDict_Next(pairs, &at, &member, &score))
+        simple = is_simple(member) && (PyFloat_CheckExact(score) || PyLong_CheckExact(score));
+    if (!simple) {
+        Py_XDECREF(pairs);
+        return go_wide(self, "_wide_zadd", args, count, kwnames);
+    }
     words w;
-    if (!words_begin(&w, 2 + 2 * PyDict_GET_SIZE(args[1]))) return NULL;
-    words_put(&w, "ZADD", 4);
-    bool fits = words_add(&w, door->pool, args[0]);
-    at = 0;
-    while (fits && PyDict_Next(args[1], &at, &member, &score)) fits = words_add(&w, door->pool, score) && words_add(&w, door->pool, member);
-    /* The dict may be changed by another thread while the GIL is away: its objects must live until then. */
-    PyObject *alive = fits ? PyDict_Copy(args[1]) : NULL;
-    PyObject *reply = alive != NULL ? pool_run(door->pool, &w) : NULL;
-    Py_XDECREF(alive);
-    words_end(&w);
+    bool fits = words_begin(&w, 2 + 2 * PyDict_GET_SIZE(pairs));
+    PyObject *reply = NULL;
+    if (fits) {
+        words_put(&w, "ZADD", 4);
+        fits = words_add(&w, door->pool, args[0]);
+        at = 0;
+        while (fits && PyDict_Next(pairs, &at, &member, &score))
+            fits = words_add(&w, door->pool, score) && words_add(&w, door->pool, member);
+        if (fits) reply = pool_run(door->pool, &w);
+        words_end(&w);
+    }
+    Py_DECREF(pairs);
     return finish(self, reply, PLAIN);
 }
 
@@ -754,13 +807,15 @@ static PyType_Slot door_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec door_spec = {"kvcore._native._fast.Door", sizeof(Door), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, door_slots};
+static PyType_Spec door_spec = {"kvcore._native._fast.Door", sizeof(Door), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+                                door_slots};
 
 /* ---- the module ---- */
 
 static int fast_exec(PyObject *module) {
     PyObject *pool = PyType_FromSpec(&pool_spec), *door = PyType_FromSpec(&door_spec);
-    int failed = pool == NULL || door == NULL || PyModule_AddObjectRef(module, "Pool", pool) < 0 || PyModule_AddObjectRef(module, "Door", door) < 0;
+    int failed =
+        pool == NULL || door == NULL || PyModule_AddObjectRef(module, "Pool", pool) < 0 || PyModule_AddObjectRef(module, "Door", door) < 0;
     Py_XDECREF(pool);
     Py_XDECREF(door);
     return failed ? -1 : 0;
@@ -774,6 +829,12 @@ static PyModuleDef_Slot fast_slots[] = {
     {0, NULL},
 };
 
-static struct PyModuleDef fast_module = {PyModuleDef_HEAD_INIT, "kvcore._native._fast", "The hot door (see binding/fast.c).", 0, NULL, fast_slots, NULL, NULL, NULL};
+static PyMethodDef fast_functions[] = {
+    {"raise_later", fast_raise_later, METH_O, "raise_later(error): in the main thread, right after the current call."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef fast_module = {
+    PyModuleDef_HEAD_INIT, "kvcore._native._fast", "The hot door (see binding/fast.c).", 0, fast_functions, fast_slots, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__fast(void) { return PyModuleDef_Init(&fast_module); }
