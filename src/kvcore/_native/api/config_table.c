@@ -136,7 +136,7 @@ static const kv_config_option options[] = {
         0, 0, INT64_MAX, NULL,
         "",
         KV_CONFIG_UNSUPPORTED, KV_CONFIG_STRING, KV_CFG_BGSAVE_CPULIST},
-    [KV_CFG_BIND] = {"bind", NULL, "* -::*",
+    [KV_CFG_BIND] = {"bind", NULL, "127.0.0.1 -::1",
         0, 0, INT64_MAX, NULL,
         "Addresses that the TCP listener binds to; a leading \"-\" allows one to be missing.",
         KV_CONFIG_MUTABLE | KV_CONFIG_MULTI_ARG, KV_CONFIG_LIST, KV_CFG_BIND},
