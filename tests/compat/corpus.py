@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _report(a: Target, b: Target, protocol: int, path: Path, lines: list[Line], ignore: frozenset[str]) -> int:
     pair = None
     try:
-        pair = Pair(a.address, b.address, protocol, ignore)
+        pair = Pair(a.address, b.address, protocol, ignore, strict=True)
         found = replay(pair, lines)
     except (ServerGone, ConnectionClosed, ReplyTimeout, ProtocolError) as error:
         print(f"{path.name} RESP{protocol}: {type(error).__name__}: {error}")

@@ -22,6 +22,7 @@ class Context:
     words: tuple[bytes, ...]
     encoding: Callable[[bytes], str]
     in_exec: bool = False
+    strict: bool = True  # False: a set's listpack may have been filled from a hash table, in its order
 
 
 Compare = Callable[[Reply, Reply, Context], bool]

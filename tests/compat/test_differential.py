@@ -48,7 +48,7 @@ def test_random_commands(targets: tuple[Target, Target], seed: int, protocol: in
 @pytest.mark.parametrize("protocol", [2, 3])
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_script(targets: tuple[Target, Target], path: Path, protocol: int) -> None:
-    pair = Pair(targets[0].address, targets[1].address, protocol)
+    pair = Pair(targets[0].address, targets[1].address, protocol, strict=True)
     try:
         found = corpus.replay(pair, corpus.load(path))
     finally:
@@ -82,7 +82,12 @@ def test_the_scripts_are_the_same_on_two_valkeys(
     valkey_server: servers.Server, second_valkey_server: servers.Server
 ) -> None:
     for path in SCRIPTS:
-        pair = Pair((valkey_server.host, valkey_server.port), (second_valkey_server.host, second_valkey_server.port), 3)
+        pair = Pair(
+            (valkey_server.host, valkey_server.port),
+            (second_valkey_server.host, second_valkey_server.port),
+            3,
+            strict=True,
+        )
         assert corpus.replay(pair, corpus.load(path)) == [], path.name
         pair.close()
 
