@@ -352,7 +352,12 @@ class Pair:
     """Two servers under comparison."""
 
     def __init__(
-        self, a: tuple[str, int], b: tuple[str, int], protocol: int, ignore: frozenset[str] = frozenset()
+        self,
+        a: tuple[str, int],
+        b: tuple[str, int],
+        protocol: int,
+        ignore: frozenset[str] = frozenset(),
+        strict: bool = False,
     ) -> None:
         self.a = Side("a", *a, protocol)
         self.b = Side("b", *b, protocol)
