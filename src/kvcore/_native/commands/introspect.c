@@ -323,8 +323,6 @@ void kv_cmd_command_list(kv_ctx *c) {
     size_t count = 0;
     for (unsigned i = 0; i < table_of(c)->count && !by_module; i++) {
         const kv_command *command = &table_of(c)->commands[i];
-        bool sub = command->parent != KV_COMMAND_NONE;
-        if (c->argc == 2 && sub) continue;
         if (by_pattern && !kv_glob(c->argv[4], kv_slice_cstr(command->full_name), true)) continue;
         if (by_category && !in_category(command, c->argv[4])) continue;
         word(c->reply, command->full_name);

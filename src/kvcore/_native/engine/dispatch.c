@@ -314,7 +314,10 @@ static kv_outcome checked(kv_ctx *c) {
 
 /* CLIENT REPLY: OFF drops every reply, SKIP that of the next command. Confirmations of subscriptions are messages, not replies. */
 static void apply_reply_mode(kv_session *session, const kv_command *command, kv_buf *out, size_t start) {
-    if (command != NULL && (command->flags & KV_CMD_PUBSUB) != 0 && strstr(command->name, "subscribe") != NULL && session->reply_mode == KV_REPLY_OFF) return;
+    if (command != NULL && (command->flags & KV_CMD_PUBSUB) != 0 && strstr(command->name, "subscribe") != NULL) {
+        if (session->reply_mode == KV_REPLY_SKIP) session->reply_mode = KV_REPLY_ON;
+        return;
+    }
     switch (session->reply_mode) {
     case KV_REPLY_ON: return;
     case KV_REPLY_OFF: out->len = start; return;
