@@ -425,11 +425,11 @@ static void expiry(void) {
 static void pauses(void) {
     kvcore_store *store = store_open("");
     client a = client_open(store), b = client_open(store);
-    RUN(&a, "+OK|", "CLIENT PAUSE 100000 WRITE");
-    CHECK(client_send(&b, "SET k v") == KVCORE_PAUSED);
-    RUN(&b, "$-1|", "GET k");
     RUN(&b, "+OK|", "MULTI");
     RUN(&b, "+QUEUED|", "SET k v");
+    RUN(&a, "+OK|", "CLIENT PAUSE 100000 WRITE");
+    CHECK(client_send(&a, "SET k v") == KVCORE_PAUSED);
+    RUN(&a, "$-1|", "GET k");
     CHECK(client_send(&b, "EXEC") == KVCORE_PAUSED);
     CHECK(kvcore_wait(b.client, 1) == KVCORE_PAUSED);
     RUN(&a, "+OK|", "CLIENT UNPAUSE");

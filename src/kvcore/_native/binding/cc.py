@@ -17,6 +17,7 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -113,7 +114,7 @@ def compile_one(root: Path, source: Path, folder: Path, flags: Sequence[str]) ->
     if not _stale(target, depfile, stamp, signature):
         return target, ""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(f".{os.getpid()}.tmp.o")
+    partial = target.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp.o")
     try:
         said = _run([*command, "-MT", str(target), "-o", str(partial)])
         partial.replace(target)

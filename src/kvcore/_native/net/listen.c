@@ -4,7 +4,6 @@
  * is made under a name of its own, gets its final mode there, and only then its real name: nobody can connect while the mode is wrong.
  *
  * Accepting: limits and protected mode are checked before a session exists, so that a refused client costs one write. */
-#define _GNU_SOURCE 1 /* accept4 */
 #include "net/listen.h"
 
 #include <arpa/inet.h>

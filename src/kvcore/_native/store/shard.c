@@ -193,7 +193,7 @@ bool kv_store_check(const kv_store *store) {
     return true;
 }
 
-void kv_store_reads(const kv_store *store, uint64_t *hits, uint64_t *misses) {
+static void sum_reads(const kv_store *store, uint64_t *hits, uint64_t *misses) {
     *hits = *misses = 0;
     for (unsigned i = 0; i < store->shard_count; i++) {
         *hits += atomic_load_explicit(&store->shards[i].hits, memory_order_relaxed);
@@ -201,11 +201,15 @@ void kv_store_reads(const kv_store *store, uint64_t *hits, uint64_t *misses) {
     }
 }
 
+void kv_store_reads(const kv_store *store, uint64_t *hits, uint64_t *misses) {
+    sum_reads(store, hits, misses);
+    *hits -= atomic_load_explicit(&store->hits_before, memory_order_relaxed);
+    *misses -= atomic_load_explicit(&store->misses_before, memory_order_relaxed);
+}
+
 void kv_store_reset_reads(kv_store *store) {
-    for (unsigned i = 0; i < store->shard_count; i++) {
-        kv_mutex_lock(&store->shards[i].lock);
-        atomic_store_explicit(&store->shards[i].hits, 0, memory_order_relaxed);
-        atomic_store_explicit(&store->shards[i].misses, 0, memory_order_relaxed);
-        kv_mutex_unlock(&store->shards[i].lock);
-    }
+    uint64_t hits, misses;
+    sum_reads(store, &hits, &misses);
+    atomic_store_explicit(&store->hits_before, hits, memory_order_relaxed);
+    atomic_store_explicit(&store->misses_before, misses, memory_order_relaxed);
 }

@@ -46,6 +46,7 @@ typedef struct kv_store {
     kv_shard *shards;    /* aligned to cache lines, in shard_block */
     void *shard_block;
     void *tables; /* the shards' arrays of databases and counts: one block */
+    _Atomic uint64_t hits_before, misses_before; /* the shards' sums when the statistics were last reset */
     _Atomic kv_access_config access; /* how access clocks are kept: from maxmemory-policy and the lfu settings */
 } kv_store;
 
@@ -75,7 +76,7 @@ static inline void kv_shard_count_read(kv_shard *shard, bool hit) {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 void kv_store_reads(const kv_store *store, uint64_t *hits, uint64_t *misses); /* sums over the shards: no lock */
-void kv_store_reset_reads(kv_store *store);                                    /* takes every shard's lock in turn */
+void kv_store_reset_reads(kv_store *store); /* no lock either: CONFIG RESETSTAT may stand in a transaction that holds some */
 size_t kv_store_used(const kv_store *store);   /* bytes in live blocks of all arenas: no lock */
 size_t kv_store_mapped(const kv_store *store); /* bytes of pages held by all arenas: no lock */
 
