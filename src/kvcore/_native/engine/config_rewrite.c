@@ -75,12 +75,16 @@ static const kv_config_option *option_of(kv_settings *settings, kv_slice line, b
     return option;
 }
 
+static kv_slice next_line(kv_slice text, size_t *at) {
+    const uint8_t *end = memchr(text.ptr + *at, '\n', text.len - *at);
+    kv_slice line = kv_slice_of(text.ptr + *at, (end == NULL ? text.len : (size_t)(end - text.ptr)) - *at);
+    *at += line.len + 1;
+    return line;
+}
+
 static void rewrite_lines(kv_settings *settings, kv_slice old, bool *written, bool *marked, kv_buf *out) {
     for (size_t at = 0; at < old.len;) {
-        const uint8_t *end = memchr(old.ptr + at, '\n', old.len - at);
-        size_t len = end == NULL ? old.len - at : (size_t)(end - old.ptr) - at;
-        kv_slice line = kv_slice_of(old.ptr + at, len);
-        at += len + 1;
+        kv_slice line = next_line(old, &at);
         bool by_alias = false;
         const kv_config_option *option = option_of(settings, line, &by_alias);
         *marked |= kv_slice_eq(line, KV_LIT(MARK));
@@ -109,11 +113,20 @@ kv_status kv_config_rewrite_text(kv_settings *settings, kv_slice old, kv_buf *ou
     return out->failed ? KV_ENOMEM : KV_OK;
 }
 
-/* Would a server start from this file? */
+/* Would a server start from this file? `include` lines are not options: whoever reads the file for the server follows them. */
 static kv_status try_file(kv_engine *engine, kv_slice text, kv_buf *reason) {
     kv_settings fresh;
-    if (kv_settings_init(&fresh, &engine->mem, engine->settings.table) != KV_OK) return KV_ENOMEM;
-    kv_status status = kv_settings_load(&fresh, text, reason);
+    kv_status status = kv_settings_init(&fresh, &engine->mem, engine->settings.table);
+    if (status != KV_OK) return status;
+    for (size_t at = 0; at < text.len && status == KV_OK;) {
+        kv_slice line = next_line(text, &at);
+        size_t pos = 0;
+        kv_buf name;
+        kv_buf_init(&name, &engine->mem);
+        bool include = kv_next_word(line, &pos, &name) == KV_WORD_FOUND && kv_slice_is(kv_buf_slice(&name), "include");
+        if (!include) status = kv_settings_load(&fresh, line, reason);
+        kv_buf_deinit(&name);
+    }
     kv_settings_deinit(&fresh);
     return status;
 }
