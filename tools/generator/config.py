@@ -22,6 +22,7 @@ KNOWN_KEYS = {
     "sensitive",
     "ours",
     "hidden",
+    "inert",
     "summary",
 }
 
@@ -112,7 +113,7 @@ def flags_of(option: dict[str, Any]) -> str:
         flags.append("KV_CONFIG_MULTI_ARG")
     if "summary" not in option:
         flags.append("KV_CONFIG_UNSUPPORTED")
-    flags += [f"KV_CONFIG_{key.upper()}" for key in ("protected", "sensitive", "ours", "hidden") if option.get(key)]
+    flags += [f"KV_CONFIG_{key.upper()}" for key in ("protected", "sensitive", "ours", "hidden", "inert") if option.get(key)]
     return " | ".join(flags) or "0"
 
 

@@ -11,6 +11,7 @@
 #include "api/version.h"
 #include "engine/cron.h"
 #include "engine/dispatch.h"
+#include "engine/settings_apply.h"
 #include "net/server.h"
 
 struct kvcore_store {
@@ -266,7 +267,10 @@ int kvcore_serve(kvcore_store *store, int any_port, char *error, size_t error_ca
     kv_status status = kv_server_start(store->engine, &reason, &store->server);
     if (status != KV_OK) say(error, error_cap, reason.len > 0 ? kv_buf_slice(&reason) : kv_slice_cstr(kv_status_name(status)));
     kv_buf_deinit(&reason);
-    if (status == KV_OK) kv_cron_start(store->engine);
+    if (status == KV_OK) {
+        kv_settings_note_inert(store->engine);
+        kv_cron_start(store->engine);
+    }
     return status == KV_OK ? 0 : -1;
 }
 

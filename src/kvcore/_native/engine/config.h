@@ -32,6 +32,7 @@ enum { /* kv_config_option.flags */
     KV_CONFIG_DENY_LOADING = 1 << 5,/* CONFIG SET is refused while a data set loads */
     KV_CONFIG_MULTI_ARG = 1 << 6,   /* takes several words on its line */
     KV_CONFIG_OURS = 1 << 7,        /* not in Valkey */
+    KV_CONFIG_INERT = 1 << 9,       /* accepted, because clients and files set it, but nothing here depends on it: setting it is logged */
     KV_CONFIG_EMPTY_IS_NULL = 1 << 8 /* STRING: "" means not set */
 };
 

@@ -36,8 +36,14 @@ static void restore(kv_settings *settings, const kv_config_option *option, saved
     old->text = now;
 }
 
+static void note_inert(kv_engine *engine, const kv_config_option *option) {
+    if ((option->flags & KV_CONFIG_INERT) == 0 || kv_setting(&engine->settings, (kv_config_field)option->field) == option->default_number) return;
+    kv_log_write(&engine->log, KV_LOG_NOTICE, "The option '%s' was set; it has no effect in kvcore.", option->name);
+}
+
 static kv_status apply(kv_engine *engine, const kv_config_option *const *options, size_t count, int *failed) {
     kv_engine_settings_loaded(engine);
+    for (size_t i = 0; i < count; i++) note_inert(engine, options[i]);
     for (size_t i = 0; engine->hooks.config_applied != NULL && i < count; i++) {
         kv_status status = engine->hooks.config_applied(engine->hooks.arg, options[i]->field);
         *failed = (int)i;
@@ -70,6 +76,10 @@ kv_status kv_settings_change(kv_engine *engine, const kv_config_option *const *o
     while (kept > 0) kv_buf_deinit(&old[--kept].text);
     kv_free(&engine->mem, old);
     return status;
+}
+
+void kv_settings_note_inert(kv_engine *engine) {
+    for (uint16_t i = 0; i < engine->settings.table->count; i++) note_inert(engine, &engine->settings.table->options[i]);
 }
 
 void kv_engine_settings_loaded(kv_engine *engine) {

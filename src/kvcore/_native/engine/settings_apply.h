@@ -10,4 +10,7 @@
 kv_status kv_settings_change(kv_engine *engine, const kv_config_option *const *options, const kv_slice *values, size_t count, int *failed,
                              kv_buf *reason);
 
+/* Logs a notice for every option that was set to something but has no effect here: nothing is ignored in silence. When a server starts. */
+void kv_settings_note_inert(kv_engine *engine);
+
 #endif

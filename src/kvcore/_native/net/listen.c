@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -20,8 +21,6 @@
 
 #include "engine/errors.h"
 #include "net/server_private.h"
-
-#define ACCEPTS_A_ROUND 1000
 
 /* ---- opening ---- */
 
@@ -98,7 +97,25 @@ static kv_status open_tcp_all(kv_listeners *listeners, kv_engine *engine, int po
     return status;
 }
 
-static int bind_unix(const char *path, mode_t mode, int backlog) {
+/* -1: no group asked for; errno ENOENT and false: there is no such group. */
+static bool group_id(kv_engine *engine, gid_t *gid) {
+    kv_buf name;
+    kv_buf_init(&name, &engine->mem);
+    kv_setting_text(&engine->settings, KV_CFG_UNIXSOCKETGROUP, &name);
+    kv_buf_add_byte(&name, 0);
+    *gid = (gid_t)-1;
+    bool found = !name.failed;
+    if (found && name.len > 1) {
+        const struct group *group = getgrnam((const char *)name.ptr);
+        found = group != NULL;
+        if (found) *gid = group->gr_gid;
+        else errno = ENOENT;
+    }
+    kv_buf_deinit(&name);
+    return found;
+}
+
+static int bind_unix(const char *path, mode_t mode, gid_t gid, int backlog) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     char temporary[sizeof address.sun_path];
     int len = snprintf(temporary, sizeof temporary, "%s.%d", path, (int)getpid());
@@ -111,7 +128,8 @@ static int bind_unix(const char *path, mode_t mode, int backlog) {
     if (fd < 0) return -1;
     /* Nobody can connect before listen(), and the public name appears last. */
     unlink(temporary);
-    if (bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && chmod(temporary, mode) == 0 && listen(fd, backlog) == 0 &&
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && chmod(temporary, mode) == 0 &&
+        (gid == (gid_t)-1 || chown(temporary, (uid_t)-1, gid) == 0) && listen(fd, backlog) == 0 &&
         rename(temporary, path) == 0)
         return fd;
     int saved = errno;
@@ -132,7 +150,10 @@ static kv_status open_unix(kv_listeners *listeners, kv_engine *engine, kv_buf *e
     } else if (path.len > 0) {
         kv_buf_add_byte(&path, 0);
         int64_t perm = kv_setting(&engine->settings, KV_CFG_UNIXSOCKETPERM);
-        int fd = path.failed ? -1 : bind_unix((const char *)path.ptr, perm == 0 ? 0700 : (mode_t)perm, (int)kv_setting(&engine->settings, KV_CFG_TCP_BACKLOG));
+        int backlog = (int)kv_setting(&engine->settings, KV_CFG_TCP_BACKLOG);
+        gid_t gid;
+        bool known = !path.failed && group_id(engine, &gid);
+        int fd = known ? bind_unix((const char *)path.ptr, perm == 0 ? 0700 : (mode_t)perm, gid, backlog) : -1;
         if (fd < 0) {
             kv_buf_printf(error, "cannot listen on the unix socket %s: %s", (const char *)path.ptr, strerror(errno));
             status = KV_EIO;
@@ -269,7 +290,8 @@ static void admit(kv_loop *loop, const kv_listener *listener, int fd, const stru
 
 void kv_listen_accept(kv_loop *loop, void *who) {
     const kv_listener *listener = who;
-    for (int i = 0; i < ACCEPTS_A_ROUND; i++) {
+    int64_t most = kv_setting(&loop->engine->settings, KV_CFG_MAX_NEW_CONNECTIONS_PER_CYCLE);
+    for (int64_t i = 0; i < most; i++) {
         struct sockaddr_storage peer = {0};
         socklen_t len = sizeof peer;
         int fd = accept4(listener->fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
