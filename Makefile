@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_ARGS ?=
-TEST_ARGS ?=
+TEST_ARGS ?= -q -n auto --dist loadfile
 FUZZ_SECONDS ?= 60
 CTEST_VARIANT ?= asan
 SANITIZED = build/lib-$(1)
@@ -96,7 +96,9 @@ check: format-check lint types layers generated test ## everything that has to h
 
 format-check: $(VENV)/.dev ## is the source formatted?
 	$(BIN)/ruff format --check -q .
-	@$(WRITTEN_C) | xargs -r $(BIN)/clang-format --dry-run --Werror
+	@$(WRITTEN_C) | while read -r file; do \
+	  $(BIN)/clang-format "$$file" | cmp -s - "$$file" || echo "$$file: not formatted, run make format"; \
+	done | { ! grep . ; }
 
 lint: $(VENV)/.dev ## ruff
 	$(BIN)/ruff check -q .

@@ -301,16 +301,20 @@ def test_ctrl_c_interrupts_a_blocked_call(words: str) -> None:
         db.execute("RPUSH", "q", "kept")       # nobody waits any more
         print(db.execute("LLEN", "q"))
     """
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(0.2)
-    sent = time.time()
-    process.send_signal(signal.SIGINT)
-    noticed = float(process.stdout.readline())
-    assert process.stdout.readline() == "1\n"
-    assert process.wait(10) == 0
-    assert noticed - sent < 0.1 + 0.05  # the promise, and something for a busy machine
+    delays = []
+    for _ in range(3):  # the shortest counts: the others may have been held up by whatever else runs here
+        process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.2)
+        sent = time.time()
+        process.send_signal(signal.SIGINT)
+        delays.append(float(process.stdout.readline()) - sent)
+        assert process.stdout.readline() == "1\n"
+        assert process.wait(10) == 0
+        if delays[-1] < 0.1:
+            break
+    assert min(delays) < 0.1, delays
 
 
 # --- forks ---
