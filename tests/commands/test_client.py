@@ -415,7 +415,7 @@ class TestMonitor:
         c.call("AUTH", "default", "hunter2")
         c.call("HELLO", 3, "AUTH", "default", "hunter2")
         c.must("PING")
-        seen = []
+        seen: list[str] = []
         while not seen or "PING" not in seen[-1]:
             seen.append(self.line(watcher.next()))
         assert not any("CONFIG" in line or "hunter2" in line for line in seen)

@@ -171,7 +171,7 @@ class TestConfigRewrite:
             "latency-tracking-info-percentiles": "",
             "availability-zone": " spaced ",
         }
-        shown = []
+        shown: list[dict[str, str]] = []
         for _ in range(2):
             command = servers.kvcore_command()
             if command is None:
@@ -353,7 +353,7 @@ class TestMemory:
 
 class TestDebug:
     def fill(self, c: Connection, reverse: bool) -> None:
-        commands: list[tuple[str | int, ...]] = [
+        commands: list[tuple[str | int | float, ...]] = [
             ("SET", "s", "text"),
             ("SET", "n", 12),
             ("SET", "e", "soon", "EX", 1000),
