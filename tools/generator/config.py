@@ -60,7 +60,7 @@ def number(name: str, option: dict[str, Any]) -> int:
         return index if kind == "enum" else flag_value(index)
     if kind == "octal":
         return int(text, 8)
-    if name == "io-threads" and text == "auto":
+    if option["kind"] == "int" and text == "auto":
         return 0
     return int(text)
 

@@ -43,17 +43,20 @@ static void on_shutdown(void *arg, bool now, bool force, bool save, bool nosave)
     kv_wake_word(&store->shutdown, true);
 }
 
-/* `databases` is fixed when the engine is made, so it is looked up before. */
-static unsigned databases_in(kv_mem *mem, kv_slice config, kv_buf *error, bool *bad) {
+/* `databases` and `shards` are fixed when the engine is made, so they are looked up before. */
+static bool fixed_options(kv_mem *mem, kv_slice config, kv_buf *error, kv_engine_options *options) {
     kv_settings settings;
-    if (kv_settings_init(&settings, mem, &kv_config_options) != KV_OK) {
-        *bad = true;
-        return 0;
+    if (config.len == 0) return true; /* the engine's own defaults */
+    if (kv_settings_init(&settings, mem, &kv_config_options) != KV_OK) return false;
+    bool good = kv_settings_load(&settings, config, error) == KV_OK;
+    options->databases = (unsigned)kv_setting(&settings, KV_CFG_DATABASES);
+    options->shards = (unsigned)kv_setting(&settings, KV_CFG_SHARDS);
+    if (good && (options->shards & (options->shards - 1)) != 0) {
+        kv_buf_printf(error, "'shards' is %u: it must be a power of two up to %u, or auto", options->shards, KV_MAX_SHARDS);
+        good = false;
     }
-    *bad = config.len > 0 && kv_settings_load(&settings, config, error) != KV_OK;
-    unsigned databases = (unsigned)kv_setting(&settings, KV_CFG_DATABASES);
     kv_settings_deinit(&settings);
-    return databases;
+    return good;
 }
 
 kvcore_store *kvcore_open(const char *config, size_t config_len, uint64_t seed, char *error, size_t error_cap) {
@@ -63,11 +66,11 @@ kvcore_store *kvcore_open(const char *config, size_t config_len, uint64_t seed, 
     kv_buf reason;
     kv_buf_init(&reason, &mem);
     bool bad = store == NULL;
-    unsigned databases = bad ? 0 : config_len == 0 ? 16 : databases_in(&mem, kv_slice_of(config, config_len), &reason, &bad);
+    kv_engine_options options = {.commands = &kv_commands, .config = &kv_config_options, .seed = seed, .version = KVCORE_VERSION,
+                                 .hooks = {.arg = store, .shutdown = on_shutdown}};
+    bad = bad || !fixed_options(&mem, kv_slice_of(config, config_len), &reason, &options);
     if (!bad) {
         store->log_fd = -1;
-        kv_engine_options options = {.commands = &kv_commands, .config = &kv_config_options, .databases = databases, .seed = seed, .version = KVCORE_VERSION,
-                                     .hooks = {.arg = store, .shutdown = on_shutdown}};
         store->engine = kv_engine_create(&options);
         bad = store->engine == NULL || (config_len > 0 && kv_settings_load(&store->engine->settings, kv_slice_of(config, config_len), &reason) != KV_OK);
     }
@@ -353,7 +356,7 @@ int64_t kvcore_fail_allocation(kvcore_store *store, int64_t n, int forever) {
 #ifdef KV_FAULTS
     kv_mem *mem = &store->engine->mem;
     atomic_store(&mem->fail_forever, forever != 0);
-    atomic_store(&mem->fail_after, n);
+    atomic_store(&mem->fail_after, n > 0 ? n - 1 : n); /* there it counts the successes before */
     return (int64_t)atomic_load(&mem->attempts);
 #else
     (void)store, (void)n, (void)forever;
