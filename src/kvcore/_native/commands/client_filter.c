@@ -49,7 +49,7 @@ static bool check_flags(kv_ctx *c, kv_slice flags) {
     return true;
 }
 
-/* ID takes every number that follows. */
+/* ID takes every number that follows, and may come several times: what is kept is where the first list begins and the last one ends. */
 static bool parse_ids(kv_ctx *c, int *i, int negated, kv_client_filter *filter) {
     int first = *i + 1, at = first;
     int64_t id;
@@ -63,8 +63,8 @@ static bool parse_ids(kv_ctx *c, int *i, int negated, kv_client_filter *filter) 
         kv_ctx_syntax_error(c);
         return false;
     }
-    filter->ids_at[negated] = first;
-    filter->ids_count[negated] = at - first;
+    if (filter->ids_count[negated] == 0) filter->ids_at[negated] = first;
+    filter->ids_count[negated] = at - filter->ids_at[negated];
     *i = at - 1;
     return true;
 }
@@ -139,9 +139,12 @@ bool kv_client_filter_parse(kv_ctx *c, int first, kv_client_filter *filter) {
 /* ---- matching ---- */
 
 static bool has_id(kv_ctx *c, const kv_client_filter *filter, int negated, uint64_t id) {
+    bool listed = true; /* inside one of the lists of this kind */
     for (int i = 0; i < filter->ids_count[negated]; i++) {
+        kv_slice word = c->argv[filter->ids_at[negated] + i];
         int64_t wanted;
-        if (kv_parse_i64(c->argv[filter->ids_at[negated] + i], &wanted) && (uint64_t)wanted == id) return true;
+        if (!kv_parse_i64(word, &wanted)) listed = kv_slice_is(word, negated ? "not-id" : "id");
+        else if (listed && (uint64_t)wanted == id) return true;
     }
     return false;
 }

@@ -15,7 +15,7 @@ enum { KV_FILTER_USER, KV_FILTER_ADDR, KV_FILTER_LADDR, KV_FILTER_NAME, KV_FILTE
 /* [0]: must match; [1]: NOT-..., must not. */
 typedef struct kv_client_filter {
     kv_client_test texts[2][KV_FILTER_TEXTS];
-    int ids_at[2], ids_count[2]; /* arguments that are ids */
+    int ids_at[2], ids_count[2]; /* where arguments that are ids begin, and how many words their lists span */
     int type[2];                 /* kv_session_kind or -1 */
     int64_t db[2];               /* -1: any */
     int64_t max_age_s, idle_s;   /* 0: any */

@@ -103,7 +103,10 @@ static void set_protocol(kv_ctx *c, int64_t version) {
 static void hello_reply(kv_ctx *c) {
     kv_reply *reply = c->reply;
     bool redis = kv_setting(&c->engine->settings, KV_CFG_EXTENDED_REDIS_COMPATIBILITY) != 0;
-    kv_reply_map(reply, 7);
+    kv_buf zone;
+    kv_buf_init(&zone, kv_ctx_mem(c));
+    kv_setting_text(&c->engine->settings, KV_CFG_AVAILABILITY_ZONE, &zone);
+    kv_reply_map(reply, zone.len > 0 ? 8 : 7);
     kv_reply_bulk_cstr(reply, "server");
     kv_reply_bulk_cstr(reply, redis ? "redis" : KV_COMPAT_SERVER);
     kv_reply_bulk_cstr(reply, "version");
@@ -118,6 +121,11 @@ static void hello_reply(kv_ctx *c) {
     kv_reply_bulk_cstr(reply, "master");
     kv_reply_bulk_cstr(reply, "modules");
     kv_reply_array(reply, 0);
+    if (zone.len > 0) {
+        kv_reply_bulk_cstr(reply, "availability_zone");
+        kv_reply_bulk(reply, kv_buf_slice(&zone));
+    }
+    kv_buf_deinit(&zone);
 }
 
 void kv_cmd_hello(kv_ctx *c) {

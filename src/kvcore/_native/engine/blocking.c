@@ -188,23 +188,29 @@ static void wait_on(kv_ctx *c, kv_session *session) {
 static void serve(kv_ctx *c, kv_ticket *ticket) {
     kv_session *session = ticket->session;
     if (!claim(session, KV_BLOCK_SERVING)) return;
-    kv_buf out;
+    kv_buf out, held;
     kv_buf_init(&out, &c->engine->mem);
+    kv_buf_init(&held, &c->engine->mem);
     kv_reply reply = kv_reply_to(&out, session->format);
     kv_ctx again = {.engine = c->engine, .session = session, .command = ticket->command, .argv = ticket->argv, .argc = ticket->argc,
-                    .db = ticket->db, .reply = &reply, .unit = c->unit, .rerun = true,
+                    .db = ticket->db, .reply = &reply, .unit = c->unit, .rerun = true, .held = &held,
                     .key_refs = ticket->refs, .key_hashes = ticket->hashes, .key_count = ticket->key_count};
     kv_call(&again);
+    again.held = NULL;
+    bool messages = held.len > 0 || held.failed;
     if (again.blocked) {
+        if (messages) kv_session_mail(&again, session, &held);
         wait_on(&again, session);
     } else {
         for (uint32_t i = 0; i < ticket->wait_count; i++) dequeue(&ticket->waits[i]);
         deliver(&again, session, &out);
+        if (messages) kv_session_mail(&again, session, &held);
         /* The owner takes the locks of the ticket's shards before it frees it, and this unit holds them. */
         atomic_store_explicit(&session->block_state, KV_BLOCK_DONE, memory_order_release);
         kv_wake_later(&again, session);
     }
     kv_buf_deinit(&out);
+    kv_buf_deinit(&held);
 }
 
 /* Everybody who waits for this key, once, first come first served, as long as it holds what they wait for. A client that finds nothing keeps its place, so
@@ -252,6 +258,7 @@ static void ticket_close(kv_session *session) {
     kv_unlock_shards(session->engine, ticket->mask);
     if (session->reply_mode == KV_REPLY_SKIP) session->reply_mode = KV_REPLY_ON; /* the reply that CLIENT REPLY SKIP meant was this one */
     session->ticket = NULL;
+    atomic_fetch_add_explicit(&session->commands, 1, memory_order_relaxed); /* a command counts when it has ended */
     kv_free(&session->engine->mem, ticket);
     atomic_fetch_sub_explicit(&session->engine->blocked_count, 1, memory_order_relaxed);
     atomic_store_explicit(&session->block_state, KV_BLOCK_NONE, memory_order_release);

@@ -64,6 +64,7 @@ typedef struct kv_ctx {
     bool in_exec;       /* inside EXEC: blocking commands do not block */
     bool rerun;         /* a blocked command being tried again on behalf of its session */
     bool blocked;       /* set by kv_ctx_block */
+    kv_buf *held;       /* with `rerun`: messages to the session itself, which follow its reply; else NULL */
     uint64_t duration_ns; /* of the handler, once it has run */
     bool limits_set;
     kv_limits limits; /* last, and set only when asked for: it is half of the struct */

@@ -372,10 +372,7 @@ kv_outcome kv_execute(kv_session *session, int argc, const kv_slice *argv, kv_bu
     c.unit = &unit;
     kv_outcome outcome = checked(&c);
     if (outcome == KV_OUTCOME_PAUSED || outcome == KV_OUTCOME_BUSY) return outcome;
-    if (outcome == KV_OUTCOME_BLOCKED) { /* another thread may be serving it at this moment: the rest of the session is not to be touched */
-        count_command(session);
-        return outcome;
-    }
+    if (outcome == KV_OUTCOME_BLOCKED) return outcome; /* another thread may be serving it at this moment: the session is not to be touched */
     apply_reply_mode(session, c.command, out, start);
     show_state(session);
     count_command(session);

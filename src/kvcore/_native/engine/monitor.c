@@ -139,6 +139,7 @@ static uint32_t gather_args(kv_ctx *c, kv_buf *out) {
 }
 
 static void record(kv_ctx *c, kv_log_kind kind, int64_t value, size_t limit) {
+    if (limit == 0) return; /* not even a number is given out */
     kv_engine *engine = c->engine;
     kv_buf args;
     kv_buf_init(&args, &engine->mem);

@@ -146,6 +146,11 @@ void kv_wake_now(kv_session *session) {
 }
 
 void kv_session_mail(kv_ctx *c, kv_session *target, const kv_buf *bytes) {
+    if (c->held != NULL && target == c->session) {
+        kv_buf_add_slice(c->held, kv_buf_slice(bytes));
+        if (bytes->failed) c->held->failed = true;
+        return;
+    }
     kv_mutex_lock(&target->mutex);
     kv_buf_add_slice(&target->mailbox, kv_buf_slice(bytes));
     if (bytes->failed) target->mailbox.failed = true;

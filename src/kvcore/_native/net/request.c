@@ -78,6 +78,9 @@ static bool line_at(kv_slice in, size_t pos, kv_slice *line) {
     return true;
 }
 
+/* line_at has found the CR; its LF has to follow. */
+static bool ends_well(kv_slice line) { return line.ptr[line.len + 1] == '\n'; }
+
 /* A length in a head: like kv_parse_i64, which is strict. */
 static bool parse_length(kv_slice text, int64_t *out) {
     if (text.len == 1 && text.ptr[0] >= '0' && text.ptr[0] <= '9') {
@@ -93,6 +96,7 @@ static kv_request_status multibulk_head(kv_request *request, kv_slice in, const 
     kv_slice line;
     int64_t count;
     if (!line_at(in, request->pos, &line)) return in.len - request->pos > LINE_MAX_BYTES ? fail(request, "too big mbulk count string") : KV_REQUEST_MORE;
+    if (!ends_well(line)) return fail(request, "invalid CRLF in request");
     if (!parse_length(kv_slice_of(line.ptr + 1, line.len - 1), &count) || count > INT_MAX) return fail(request, "invalid multibulk length");
     if (count > PREAUTH_WORDS && !limits->authenticated) return fail(request, "unauthenticated multibulk length");
     request->pos += line.len + 2;
@@ -112,6 +116,7 @@ static kv_request_status bulk_head(kv_request *request, kv_slice in, const kv_re
         snprintf(text, sizeof text, "expected '$', got '%c'", got == 0 ? ' ' : got);
         return fail(request, text);
     }
+    if (!ends_well(line)) return fail(request, "invalid CRLF in request");
     if (!parse_length(kv_slice_of(line.ptr + 1, line.len - 1), &len) || len < 0 || len > limits->max_bulk) return fail(request, "invalid bulk length");
     if (len > PREAUTH_BULK && !limits->authenticated) return fail(request, "unauthenticated bulk length");
     request->pos += line.len + 2;
