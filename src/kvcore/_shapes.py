@@ -302,6 +302,14 @@ def ok_or_number(reply: Any) -> bool | int:
     return reply if isinstance(reply, int) else ok(reply)
 
 
+KEY_FLAGS = ["RO", "RW", "OW", "RM", "access", "update", "insert", "delete", "not_key", "incomplete", "variable_flags"]
+
+
+def keys_and_flags(reply: Any) -> list[Any]:
+    """COMMAND GETKEYSANDFLAGS: the flags of a key in the order in which RESP2 lists them."""
+    return [[key, sorted(flags, key=lambda flag: KEY_FLAGS.index(text(flag)))] for key, flags in reply]
+
+
 def pong(reply: Any) -> bool:
     return reply in (b"PONG", "PONG")
 
@@ -371,18 +379,20 @@ def grouped(get: Keys | None) -> Shape:
     return lambda reply: list(zip(*(reply[start::width] for start in range(width)), strict=True)) if reply else reply
 
 
-def score_text(score: float) -> bytes:
-    """A score as RESP2 would spell it."""
-    if isinstance(score, bytes):
+def score_text(score: Any, member: Any) -> Any:
+    """A score as RESP2 would spell it, in the type of its member: bytes, or str where replies are decoded."""
+    if isinstance(score, (bytes, str)):
         return score
-    return b"%d" % score if score == score // 1 and abs(score) < 1e17 else repr(score).encode()
+    whole = abs(score) < 1e17 and score == score // 1
+    spelled = f"{score:.0f}" if whole else repr(score)
+    return spelled if isinstance(member, str) else spelled.encode()
 
 
-def cast_score(cast: Callable[[Any], Any], score: Any) -> Any:
+def cast_score(cast: Callable[[Any], Any], score: Any, member: Any) -> Any:
     """A converter sees the text of a score, as with redis-py; one that cannot read it (int) sees the number."""
     if cast is float:
         return float(score)
-    spelled = score_text(score)
+    spelled = score_text(score, member)
     try:
         return cast(spelled)
     except (ValueError, TypeError):
@@ -393,18 +403,18 @@ def scored(cast: Callable[[Any], Any] = float) -> Shape:
     """[[member, score], ...] -> [(member, cast(score)), ...]."""
     if cast is float:
         return lambda reply: [(member, score) for member, score in reply or ()]
-    return lambda reply: [(member, cast_score(cast, score)) for member, score in reply or ()]
+    return lambda reply: [(member, cast_score(cast, score, member)) for member, score in reply or ()]
 
 
 def flat_scores(reply: Any) -> Any:
     """[[member, score], ...] -> [member, b"score", ...]."""
     if not reply or not isinstance(reply[0], (list, tuple)):
         return reply
-    return [item for member, score in reply for item in (member, score_text(score))]
+    return [item for member, score in reply for item in (member, score_text(score, member))]
 
 
 def ranked(cast: Callable[[Any], Any]) -> Shape:
-    return lambda reply: [reply[0], cast_score(cast, reply[1])] if reply else reply
+    return lambda reply: [reply[0], cast_score(cast, reply[1], "")] if reply else reply
 
 
 def popped(reply: Any) -> list[tuple[Any, Any]]:
@@ -421,7 +431,7 @@ def popped_one(reply: Any) -> tuple[Any, Any, float] | None:
 
 
 def popped_many(reply: Any) -> Any:
-    return [reply[0], [[member, score_text(score)] for member, score in reply[1]]] if reply else reply
+    return [reply[0], [[member, score_text(score, member)] for member, score in reply[1]]] if reply else reply
 
 
 def scanned(reply: Any) -> tuple[int, list[Any]]:
@@ -435,7 +445,8 @@ def scanned_dict(reply: Any) -> tuple[int, dict[Any, Any]]:
 def scanned_scores(cast: Callable[[Any], Any]) -> Shape:
     def shape(reply: Any) -> tuple[int, list[tuple[Any, Any]]]:
         items = iter(reply[1])
-        return int(reply[0]), [(member, cast_score(cast, score)) for member, score in zip(items, items, strict=True)]
+        pairs = zip(items, items, strict=True)
+        return int(reply[0]), [(member, cast_score(cast, score, member)) for member, score in pairs]
 
     return shape
 

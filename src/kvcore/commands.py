@@ -46,6 +46,7 @@ from kvcore._shapes import (
     grouped,
     info_facts,
     key_list,
+    keys_and_flags,
     kill_words,
     limit_words,
     memory_facts,
@@ -529,7 +530,7 @@ class Commands(Generic[T]):
         Cost: O(n) in the words.
         https://valkey.io/commands/command-getkeysandflags/
         """
-        return self._run(("COMMAND", "GETKEYSANDFLAGS", *args))
+        return self._run(("COMMAND", "GETKEYSANDFLAGS", *args), keys_and_flags)
 
     def command_info(self, *args: str) -> dict[str, dict[str, Any]]:
         """Describes commands, all or the named ones.
@@ -3465,7 +3466,7 @@ class PipelineCommands:
 
     def command_getkeysandflags(self, *args: Value) -> Self:
         """Tells which words of a command line are keys and what the command does with them."""
-        return self._run(("COMMAND", "GETKEYSANDFLAGS", *args))
+        return self._run(("COMMAND", "GETKEYSANDFLAGS", *args), keys_and_flags)
 
     def command_info(self, *args: str) -> Self:
         """Describes commands, all or the named ones."""

@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 from generator import peer  # noqa: E402
 
+import kvcore  # noqa: E402
 from kvcore.commands import Commands, PipelineCommands  # noqa: E402
 
 # Valkey has no such conditions; the two others make an argument that redis-py refuses to send useful.
@@ -310,7 +311,7 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("client_trackinginfo", (), {}),
     ("command_count", (), {}),
     ("command_getkeys", ("MSET", "a", 1), {}),
-    ("command_list", (), {"pattern": "lpo*"}),
+    ("command_list", (), {"pattern": "lpos"}),
     ("config_get", ("maxmemory*",), {}),
     ("config_set", ("maxmemory-samples", 5), {}),
     ("config_resetstat", (), {}),
@@ -329,6 +330,49 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("keys", (), {}),
     ("scan", (), {"match": "*", "count": 10}),
     ("wait", (0, 10), {}),
+    ("waitaof", (0, 0, 10), {}),
+    ("set", ("k", "v"), {}),
+    ("incrby", ("n", 2), {}),
+    ("incrby", ("n",), {}),
+    ("incr", ("n", "x"), {}),
+    ("decrby", ("n", 2**63), {}),
+    ("expire", ("k", 100), {}),
+    ("expire", ("none", 100), {}),
+    ("pexpireat", ("k", FUTURE), {}),
+    ("pexpire", ("k", timedelta(days=1)), {"lt": True}),
+    ("pttl", ("none",), {}),
+    ("delete", ("k",), {}),
+    ("delete", (), {}),
+    ("hmset", ("h", {"a": 1}), {}),
+    ("hpttl", ("h", "a", "none"), {}),
+    ("hget", ("h", "a"), {}),
+    ("hset", ("h", "a", 2.5), {}),
+    ("hdel", ("h", "none"), {}),
+    ("lpush", ("h", "wrong type"), {}),
+    ("zadd", ("z", {"a": 1.5, "b": "nonsense"}), {}),
+    ("zadd", ("z", {"a": 1e300, "b": float("-inf"), "c": -0.0}), {}),
+    ("zrange", ("z", 0, -1), {"withscores": True}),
+    ("srem", ("none", "x"), {}),
+    ("lpop", ("none",), {}),
+    ("llen", ("none",), {}),
+    ("client_no_touch", ("off",), {}),
+    ("client_setinfo", ("lib-ver", "1"), {}),
+    ("client_kill", ("127.0.0.1:1",), {}),
+    ("command_getkeysandflags", ("SET", "a", 1), {}),
+    ("latency_history", ("command",), {}),
+    ("pubsub_shardchannels", (), {}),
+    ("config_rewrite", (), {}),
+    ("config_get", ("no-such-option",), {}),
+]
+
+# Replies whose values are a server's own, whose keys and types are not.
+OWN_VALUES: list[tuple[str, tuple[Any, ...]]] = [
+    ("info", ()),
+    ("client_info", ()),
+    ("memory_stats", ()),
+    ("debug_object", ("k",)),
+    ("command", ()),
+    ("config_get", ()),
 ]
 
 
@@ -352,21 +396,14 @@ def test_shapes_are_the_same(clients: tuple[Remote, Any]) -> None:
         for call, wanted, ours in zip(CALLS, *results, strict=True)
         if ours != wanted or type(ours) is not type(wanted)
     ]
-    assert wrong == []
+    assert not wrong, "\n".join(map(str, wrong))
 
 
 def test_shapes_of_texts(clients: tuple[Remote, Any]) -> None:
     """Replies whose values change from call to call: the same keys, the same types."""
     remote, theirs = clients
     theirs.set("k", "v")
-    for name, positional in (
-        ("info", ()),
-        ("client_info", ()),
-        ("memory_stats", ()),
-        ("debug_object", ("k",)),
-        ("command", ()),
-        ("config_get", ()),
-    ):
+    for name, positional in OWN_VALUES:
         ours, wanted = getattr(remote, name)(*positional), getattr(theirs, name)(*positional)
         different = {key for key in set(ours) ^ set(wanted) if not key.startswith(("errorstat", "cmdstat", "lib-"))}
         assert different == set(), name
@@ -392,3 +429,121 @@ def test_iterators(clients: tuple[Remote, Any]) -> None:
     assert dict(remote.hscan_iter("h")) == dict(theirs.hscan_iter("h"))
     assert set(remote.hscan_iter("h", no_values=True)) == set(theirs.hkeys("h"))
     assert set(remote.zscan_iter("z")) == set(theirs.zscan_iter("z"))
+
+
+# --- the same through both doors of a store ---
+
+# What a store has no use for, and what is tested elsewhere.
+NOT_CALLED = {
+    *("auth", "quit", "reset", "select", "shutdown"),
+    *("client_reply", "client_tracking", "client_tracking_on", "client_tracking_off"),
+    *("delifeq", "commandlog_get", "commandlog_len", "commandlog_reset"),  # redis-py has no such methods
+    *("latency_graph", "memory_malloc_stats", "lolwut", "memory_doctor", "latency_doctor"),  # texts: below
+    *("module_list", "command_docs", "command_info", "client_id", "latency_histogram"),  # below
+    *("time", "client_list", "slowlog_get", "scan_iter", "sscan_iter", "hscan_iter", "zscan_iter"),  # above
+}
+# Here a store has to answer otherwise: it has other commands, no address, and was not started from a file.
+ANSWERS_OF_ITS_OWN = {"command_count", "config_rewrite", "client_setname", "client_getname", "config_resetstat"}
+
+
+def test_every_method_is_called() -> None:
+    called = {name for name, *_ in [*CALLS, *OWN_VALUES]}
+    assert public(Commands) - called == NOT_CALLED
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[bool, list[Any]]:
+    """What redis-py gives for CALLS, as bytes and as str, over a real server."""
+    binary = peer.find_server()
+    if binary is None:
+        pytest.skip("no valkey-server: tools/peers.sh build/peers brings one")
+    found = {}
+    with peer.running_server(binary) as (host, port):
+        for decoded in (False, True):
+            with redis.Redis(host, port, decode_responses=decoded, protocol=2) as theirs:
+                theirs.flushall()
+                found[decoded] = [outcome(theirs, call) for call in CALLS]
+    return found
+
+
+def comparable(result: Any) -> Any:
+    if isinstance(result, tuple) and result and isinstance(result[0], type):
+        return result[0].__name__, result[1]
+    return type(result), result
+
+
+@pytest.mark.parametrize("decoded", [False, True], ids=["bytes", "str"])
+@pytest.mark.parametrize("door", ["hot", "wide"])
+def test_a_store_answers_as_redis_py_does(
+    answers: dict[bool, list[Any]], monkeypatch: pytest.MonkeyPatch, door: str, decoded: bool
+) -> None:
+    monkeypatch.setenv("KVCORE_DOOR", door)
+    wrong = []
+    with kvcore.open(decode_responses=decoded) as db:  # type: ignore[call-overload]
+        for call, wanted in zip(CALLS, answers[decoded], strict=True):
+            ours = outcome(db, call)
+            if call[0] not in ANSWERS_OF_ITS_OWN and comparable(ours) != comparable(wanted):
+                wrong.append((call, ours, wanted))
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+@pytest.mark.parametrize("decoded", [False, True], ids=["bytes", "str"])
+@pytest.mark.parametrize("door", ["hot", "wide"])
+def test_a_pipeline_answers_as_redis_py_does(
+    answers: dict[bool, list[Any]], monkeypatch: pytest.MonkeyPatch, door: str, decoded: bool
+) -> None:
+    """The same calls, each in a pipeline: the shape is applied there, too."""
+    monkeypatch.setenv("KVCORE_DOOR", door)
+    wrong = []
+    with kvcore.open(decode_responses=decoded) as db:  # type: ignore[call-overload]
+        for call, wanted in zip(CALLS, answers[decoded], strict=True):
+            name, positional, keywords = call
+            with db.pipeline(transaction=False) as pipe:
+                try:
+                    getattr(pipe, name)(*positional, **keywords)
+                    (ours,) = pipe.execute(raise_on_error=False)
+                except redis.RedisError as error:
+                    ours = error
+            if isinstance(ours, redis.ResponseError):
+                ours = type(ours), str(ours)
+            if name not in ANSWERS_OF_ITS_OWN and comparable(ours) != comparable(wanted):
+                wrong.append((call, ours, wanted))
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+@pytest.mark.parametrize("decoded", [False, True], ids=["bytes", "str"])
+@pytest.mark.parametrize("door", ["hot", "wide"])
+def test_what_has_values_of_its_own(monkeypatch: pytest.MonkeyPatch, door: str, decoded: bool) -> None:
+    monkeypatch.setenv("KVCORE_DOOR", door)
+    text = str if decoded else bytes
+    options = {"enable-debug-command": "yes"}
+    with kvcore.open(decode_responses=decoded, config=options) as db:  # type: ignore[call-overload]
+        db.set("k", "v")
+        for name, positional in OWN_VALUES:
+            assert isinstance(getattr(db, name)(*positional), dict), name
+        for name in ("lolwut", "memory_doctor", "latency_doctor"):
+            assert isinstance(getattr(db, name)(), (str, bytes)), name
+        assert isinstance(db.client_id(), int)
+        assert isinstance(db.module_list(), list)
+        assert isinstance(db.command_docs("GET"), (dict, list))
+        assert db.command_info("GET")
+        assert isinstance(db.latency_histogram("get"), dict)
+        assert db.delifeq("k", "other") == 0
+        assert db.delifeq("k", "v") == 1
+        assert isinstance(db.commandlog_len("slow"), int)
+        assert db.commandlog_get(1, "slow") == []
+        assert db.commandlog_reset("slow") is True
+        assert [type(part) for part in db.time()] == [int, int]
+        db.mset({f"key{number}": number for number in range(100)})
+        assert {type(name) for name in db.scan_iter("key*", 10)} == {text}
+        assert len(set(db.scan_iter("key*", 10))) == 100
+        db.hset("h", mapping={"f": 1})
+        db.sadd("s", "m")
+        db.zadd("z", {"m": 1})
+        assert [dict([pair]) for pair in db.hscan_iter("h")] == [{text_of("f", decoded): text_of("1", decoded)}]
+        assert list(db.sscan_iter("s")) == [text_of("m", decoded)]
+        assert list(db.zscan_iter("z")) == [(text_of("m", decoded), 1.0)]
+
+
+def text_of(word: str, decoded: bool) -> Any:
+    return word if decoded else word.encode()
