@@ -44,7 +44,7 @@ void kv_cmd_type(kv_ctx *c) {
 
 void kv_cmd_dbsize(kv_ctx *c) { kv_reply_int(c->reply, (int64_t)kv_store_count(&c->engine->store, (unsigned)c->db)); }
 
-/* Every try either finds a live key or removes an expired one, so it ends; the limit keeps the lock short. */
+/* Every try either finds a live key or removes an expired one (not during a pause); the limit keeps the lock short. */
 void kv_cmd_randomkey(kv_ctx *c) {
     enum { TRIES = 100 };
     kv_store *store = &c->engine->store;

@@ -113,7 +113,7 @@ static void log_call(kv_ctx *c, uint64_t ns, size_t reply_bytes) {
 void kv_call_ended(kv_ctx *c, bool failed) {
     atomic_fetch_add_explicit(&stats_of(c)->calls, 1, memory_order_relaxed);
     if (!failed) return;
-    atomic_fetch_add_explicit(&stats_of(c)->failed, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&stats_of(c)->rejected, 1, memory_order_relaxed);
     count_error(c);
 }
 
@@ -213,8 +213,7 @@ static bool allowed_when_subscribed(const kv_command *command) {
 }
 
 static bool paused(const kv_ctx *c) {
-    int64_t until = atomic_load_explicit(&c->engine->pause_until_ms, memory_order_relaxed);
-    if (until == 0 || kv_clock_ms(&c->engine->clock) >= until) return false;
+    if (!kv_engine_is_paused(c->engine)) return false;
     if (!atomic_load_explicit(&c->engine->pause_writes_only, memory_order_relaxed)) {
         return !is_named(c->command, "client|unpause"); /* how a pause ends early */
     }

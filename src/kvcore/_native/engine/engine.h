@@ -126,6 +126,12 @@ kv_engine *kv_engine_create(const kv_engine_options *options);
 /* Every session must be gone. Stops the background thread, frees all. */
 void kv_engine_destroy(kv_engine *engine);
 
+/* CLIENT PAUSE is in force: nothing expires or is evicted meanwhile, the data stands still. */
+static inline bool kv_engine_is_paused(kv_engine *engine) {
+    int64_t until = atomic_load_explicit(&engine->pause_until_ms, memory_order_relaxed);
+    return until != 0 && kv_clock_ms(&engine->clock) < until;
+}
+
 /* Ask for the background thread (active expiry, lazy free, rehash): it is started when the running unit has given its locks back. Cheap. */
 static inline void kv_engine_need_cron(kv_engine *engine) {
     if (!atomic_load_explicit(&engine->cron_wanted, memory_order_relaxed)) atomic_store_explicit(&engine->cron_wanted, true, memory_order_relaxed);

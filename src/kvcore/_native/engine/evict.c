@@ -103,7 +103,7 @@ static bool choose_shard(kv_engine *engine, kv_evict_policy policy, uint64_t *tu
 }
 
 bool kv_evict(kv_engine *engine) {
-    if (!over_limit(engine)) return true;
+    if (!over_limit(engine) || kv_engine_is_paused(engine)) return true;
     kv_evict_policy policy = policy_in_force(engine);
     if (policy == KV_NOEVICTION) return false;
     uint64_t turn = kv_mono_ns();

@@ -254,7 +254,9 @@ static void run_queued(kv_ctx *c, const kv_queued *queued) {
                   .db = c->session->db, .reply = c->reply, .unit = c->unit, .in_exec = true,
                   .key_refs = queued->refs, .key_hashes = queued->hashes, .key_count = queued->key_count};
     size_t before = c->reply->out->len;
+    uint32_t errors = c->reply->errors;
     kv_call(&one);
+    c->reply->errors = errors; /* it has been counted; EXEC itself has not failed */
     if (c->reply->out->len == before) kv_reply_null(c->reply); /* a command without a reply must not shift the others */
 }
 
