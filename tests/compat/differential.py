@@ -208,8 +208,10 @@ class Side:
             raise ServerGone(self.name, f"control connection: {error}") from error
 
     def touch_all(self) -> None:
+        """Whatever has expired is found out: reading a key does it, and so does SCAN for keys of other names."""
         for database in range(DATABASES):
             self.control.many([("SELECT", database), *(("EXISTS", key) for key in ALL_KEYS)])
+            self._scan()
         self.control.must("SELECT", 0)
 
     def encoding(self, database: int, key: bytes) -> str:
