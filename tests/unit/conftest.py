@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-API = {"test_store", "test_pipeline", "test_pubsub", "test_lock", "test_plugin"}
+API = {"test_store", "test_pipeline", "test_pubsub", "test_lock", "test_plugin", "test_leaks", "test_lifecycle"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
