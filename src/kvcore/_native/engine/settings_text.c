@@ -11,10 +11,17 @@ static kv_status refuse(kv_buf *error, const char *text) {
     return KV_EINVAL;
 }
 
+static size_t count_words(kv_slice text) {
+    size_t words = 0;
+    for (size_t i = 0; i < text.len; i++) words += text.ptr[i] != ' ' && (i == 0 || text.ptr[i - 1] == ' ');
+    return words;
+}
+
 /* client-output-buffer-limit: groups of class, hard, soft, seconds; classes that are not named keep their values. */
 static kv_status merge_output_limits(kv_settings *settings, kv_slice text, kv_buf *out, kv_buf *error) {
     static const char *const names[] = {"normal", "slave", "pubsub"};
     long long values[3][3] = {{0}};
+    if (count_words(text) % 4 != 0) return refuse(error, "Wrong number of arguments in buffer limit configuration.");
     char *copy = kv_malloc(settings->mem, text.len + 1);
     if (copy == NULL) return KV_ENOMEM;
     memcpy(copy, text.ptr, text.len);

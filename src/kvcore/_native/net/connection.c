@@ -176,11 +176,27 @@ static void output_limits(kv_connection *connection, int64_t limits[3]) {
     kv_buf_deinit(&text);
 }
 
+static void close_over_limit(kv_connection *connection) {
+    kv_engine *engine = engine_of(connection);
+    kv_log_write(&engine->log, KV_LOG_WARNING, "Client id=%llu addr=%s closed for overcoming of output buffer limits.",
+                 (unsigned long long)connection->session->id, connection->session->address);
+    atomic_fetch_add_explicit(&engine->stats.output_buffer_limit_disconnects, 1, memory_order_relaxed);
+    kill_connection(connection);
+}
+
+/* Before sending: the hard limit is about what a client makes the server gather, whatever the kernel would take of it. */
+static void check_hard_limit(kv_connection *connection) {
+    size_t unsent = connection->out.len - connection->out_sent;
+    if (unsent < OUT_KEEP || !connection->session->authenticated) return;
+    int64_t limits[3];
+    output_limits(connection, limits);
+    if (limits[0] > 0 && unsent > (size_t)limits[0]) close_over_limit(connection);
+}
+
 static void check_output(kv_connection *connection) {
     size_t unsent = connection->out.len - connection->out_sent;
     if (unsent <= PREAUTH_OUTPUT && connection->soft_since_ms == 0) return;
     int64_t limits[3];
-    kv_engine *engine = engine_of(connection);
     bool over;
     if (!connection->session->authenticated) {
         over = unsent > PREAUTH_OUTPUT;
@@ -193,11 +209,7 @@ static void check_output(kv_connection *connection) {
         else if (connection->soft_since_ms == 0) connection->soft_since_ms = connection->loop->now_ms;
         else over |= connection->loop->now_ms - connection->soft_since_ms > limits[2] * 1000;
     }
-    if (!over) return;
-    kv_log_write(&engine->log, KV_LOG_WARNING, "Client id=%llu addr=%s closed for overcoming of output buffer limits.",
-                 (unsigned long long)connection->session->id, connection->session->address);
-    atomic_fetch_add_explicit(&engine->stats.output_buffer_limit_disconnects, 1, memory_order_relaxed);
-    kill_connection(connection);
+    if (over) close_over_limit(connection);
 }
 
 /* The end of a turn: send, and decide whether the connection lives on. */
@@ -208,6 +220,8 @@ static void settle(kv_connection *connection) {
         kill_connection(connection);
         return;
     }
+    check_hard_limit(connection);
+    if (connection->dead) return;
     flush(connection);
     check_output(connection);
     if (connection->held_back && connection->out.len - connection->out_sent <= FLUSH_AT && !connection->dead) {
@@ -305,6 +319,8 @@ static void run_turn(kv_connection *connection) {
         if (!run_one(connection, &limits)) break;
         left--;
         if (connection->out.len - connection->out_sent > FLUSH_AT) {
+            check_hard_limit(connection);
+            if (connection->dead) break;
             flush(connection);
             check_output(connection);
             connection->held_back = connection->out.len - connection->out_sent > HOLD_BACK_AT; /* until settle() has sent most of it */
