@@ -71,7 +71,7 @@ void kv_cmd_rpop(kv_ctx *c) { pop(c, KV_LIST_TAIL); }
 
 /* Waits for any of the keys; false when this session may not wait. */
 static bool block(kv_ctx *c, int first, int keys, int64_t timeout_ms) {
-    int few[16], *args = few;
+    int few[16] = {0}, *args = few;
     if (keys > 16) args = kv_malloc(kv_ctx_mem(c), (size_t)keys * sizeof *args);
     if (args == NULL) {
         kv_ctx_out_of_memory(c);
