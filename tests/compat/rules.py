@@ -22,6 +22,7 @@ class Context:
     words: tuple[bytes, ...]
     encoding: Callable[[bytes], str]
     in_exec: bool = False
+    sorted_before: bool = False  # a SORT has run: Valkey turns the sorted set that it reads into a skiplist
     strict: bool = True  # False: a set's listpack may have been filled from a hash table, in its order
 
 
@@ -98,6 +99,10 @@ def scan(a: Reply, b: Reply, context: Context) -> bool:
         }
         return pairs(page_a, page_b, context) if paired else multiset(page_a, page_b, context)
     return page_a.kind == page_b.kind and cursor_a.data.isdigit() and cursor_b.data.isdigit()
+
+
+def encoding(a: Reply, b: Reply, context: Context) -> bool:
+    return context.sorted_before and {a.data, b.data} == {b"skiplist", b"listpack"}
 
 
 def about(tolerance: int) -> Compare:
@@ -185,6 +190,7 @@ RULES: Final[dict[str, Rule]] = {
     "hpexpiretime": Rule(about(TTL_TOLERANCE_MS), CLOCK),
     "time": Rule(shape, CLOCK),
     "lastsave": Rule(kind, CLOCK),
+    "object|encoding": Rule(encoding, "SORT converts the sorted set that it reads in Valkey, and leaves it alone here"),
     "object|idletime": Rule(about(2), CLOCK),
     "object|freq": Rule(kind, "the counter is probabilistic"),
     "hello": Rule(hello, "id, name, version and modules of the server are its own"),
