@@ -1,4 +1,4 @@
-"""What other people's test suites and clients once found wrong. Each case runs over RESP2 and RESP3 where that makes a difference.
+"""What other people's test suites and clients once found wrong, over RESP2 and RESP3 where that makes a difference.
 
 All of it also holds for a real Valkey: KVCORE_TEST_AGAINST=valkey runs it there.
 """
@@ -238,7 +238,9 @@ def test_hello_names_the_availability_zone(connect: Connect, protocol: int) -> N
     assert b"availability_zone" not in repr(c.must("HELLO", protocol)).encode()
 
 
-@pytest.mark.parametrize("bad", [b"*1\rx$4\r\nPING\r\n", b"*0\rxPING\r\n", b"*1\r\n$4\rxPING\r\n", b"*1\r\n$4\r\nPINGx\n"])
+@pytest.mark.parametrize(
+    "bad", [b"*1\rx$4\r\nPING\r\n", b"*0\rxPING\r\n", b"*1\r\n$4\rxPING\r\n", b"*1\r\n$4\r\nPINGx\n"]
+)
 def test_every_head_ends_in_cr_lf(served_kvcore: servers.Server, bad: bytes) -> None:
     with socket.create_connection((served_kvcore.host, served_kvcore.port), timeout=5) as raw:
         raw.sendall(bad)
