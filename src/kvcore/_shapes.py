@@ -20,7 +20,7 @@ Values: TypeAlias = Value | Iterable[Value]
 Expiry: TypeAlias = int | timedelta
 Moment: TypeAlias = int | datetime
 Shape: TypeAlias = Callable[[Any], Any]
-Set: TypeAlias = set  # methods are called set, too
+Set = set  # methods are called set, too
 
 T = TypeVar("T", bytes, str)
 
@@ -30,7 +30,7 @@ T = TypeVar("T", bytes, str)
 def key_list(keys: Values, more: Sequence[Value] = ()) -> list[Value]:
     """One name, or an iterable of names, followed by further names."""
     if isinstance(keys, (str, bytes, bytearray, memoryview, int, float)):
-        return [keys, *more]
+        return [keys, *more]  # pyright: ignore[reportReturnType]  (it takes keys for a memoryview of values)
     return [*keys, *more]
 
 

@@ -36,3 +36,11 @@ def test_what_is_revealed() -> None:
 def test_the_package_is_strictly_typed() -> None:
     done = mypy("src/kvcore")
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.timeout(300)
+def test_the_stub_of_the_hot_door_is_true() -> None:
+    pytest.importorskip("mypy", reason="needs mypy: make dev")
+    command = [sys.executable, "-m", "mypy.stubtest", "kvcore._native._fast"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout
