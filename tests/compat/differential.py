@@ -218,6 +218,11 @@ class Side:
         reply = self.control.many([("SELECT", database), ("OBJECT", "ENCODING", key), ("SELECT", 0)])[1]
         return reply.data.decode()
 
+    def one_score(self, database: int, key: bytes) -> bool:
+        ends = [("ZRANGE", key, at, at, "WITHSCORES") for at in (0, -1)]
+        first, last = self.control.many([("SELECT", database), *ends, ("SELECT", 0)])[1:3]
+        return first.items[1:] == last.items[1:]
+
     def dump(self) -> dict[tuple[int, bytes], KeyDump]:
         """Every key of every database: what a client can know about it."""
         out: dict[tuple[int, bytes], KeyDump] = {}
@@ -300,7 +305,7 @@ def _is_message(reply: Reply) -> bool:
 
 
 def _is_delivery(reply: Reply) -> bool:
-    return len(reply.items) >= 3 and reply.items[0].data in (b"message", b"pmessage", b"smessage")
+    return bool(reply.items) and reply.items[0].data in (b"message", b"pmessage", b"smessage", b"invalidate")
 
 
 def _is_pong(reply: Reply, token: bytes) -> bool:
@@ -495,13 +500,17 @@ class Pair:
         def encoding(key: bytes) -> str:
             return self.a.encoding(self.database[at], key)
 
+        def one_score(key: bytes) -> bool:
+            return self.a.one_score(self.database[at], key)
+
         queue = self.queued[at]
         if words[0].upper() == b"EXEC" and queue and len(a.items) == len(b.items) == len(queue) and a.kind == b.kind:
             contexts = [
                 rules.Context(queued, encoding, in_exec=True, sorted_before=self.sorted_before) for queued in queue
             ]
             return all(rules.equal(x, y, context) for x, y, context in zip(a.items, b.items, contexts, strict=True))
-        return rules.equal(a, b, rules.Context(words, encoding, sorted_before=self.sorted_before, strict=self.strict))
+        context = rules.Context(words, encoding, one_score, sorted_before=self.sorted_before, strict=self.strict)
+        return rules.equal(a, b, context)
 
     def _follow(self, words: tuple[bytes, ...], reply: Reply, at: int) -> None:
         """Keep track of what the connection's state is now."""

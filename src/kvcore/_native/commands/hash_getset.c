@@ -131,7 +131,7 @@ void kv_cmd_hgetex(kv_ctx *c) {
     int64_t when = 0;
     if (!read_options(c, get_words, 1, &o)) return;
     kv_key key = kv_ctx_key(c, 1);
-    if (!kv_ctx_find_type(c, &key, KV_HASH, KV_FIND_WRITE, &v) || !read_time(c, &o, &when)) return;
+    if (!kv_ctx_find_type(c, &key, KV_HASH, KV_FIND_READ, &v) || !read_time(c, &o, &when)) return;
     if (v == NULL) {
         reply_nulls(c, o.fields.count);
         return;
