@@ -174,8 +174,9 @@ OWN_TEXT: Final = "free text of each product"
 OWN_STATE: Final = "about one process: addresses, ids, memory, timings"
 
 LEX: Final = "a range by bytes over members of different scores is undefined"
-# Not in the table, since any command may quote a word: an error that contains one which is long, or has a NUL or a line break
-# in it, is compared by its beginning only. Valkey cuts at a NUL, and drops or replaces line breaks; here all are replaced.
+# Not in the table, since any command may quote a word: an error that contains one which is long, or has a NUL or a line
+# break in it, is compared by its beginning only. Valkey cuts at a NUL, and drops or replaces line breaks; here all are
+# replaced.
 
 RULES: Final[dict[str, Rule]] = {
     "smembers": Rule(unordered_if_hashtable, ORDER),
