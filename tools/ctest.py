@@ -63,7 +63,7 @@ def build(test: Path, variant: cc.Variant) -> Path:
     for _, said in objects:
         if said:
             print(said, end="", file=sys.stderr)
-    program = ROOT / "build" / "ctest" / variant.name / test.stem
+    program = ROOT / "build" / "ctest" / variant.name / test.parent.name / test.stem
     cc.link_program(variant, [target for target, _ in objects], program)
     return program
 

@@ -43,8 +43,23 @@ void kv_request_deinit(kv_request *request);
 /* The next complete command of `in` from request->pos on. Empty requests are skipped. Amortised O(bytes). */
 kv_request_status kv_request_next(kv_request *request, kv_slice in, const kv_request_limits *limits);
 
+/* The first argument (argv[1]) of the complete multibulk commands that follow in `in`, without parsing them for good: a look ahead, so that their
+ * keys can be fetched into the caches. Stops at anything unusual. Returns how many it found, at most cap. O(bytes looked at). */
+size_t kv_request_peek(const kv_request *request, kv_slice in, kv_slice *out, size_t cap);
+
 /* `bytes` were dropped from the front of the buffer. */
 void kv_request_dropped(kv_request *request, size_t bytes);
+
+/* Where parsing stood, and back there: a command that may not run yet is parsed again later. Between the two nothing may be dropped from the buffer. */
+typedef struct kv_request_place {
+    size_t pos;
+    int64_t words_left, bulk_len;
+    int argc;
+} kv_request_place;
+static inline kv_request_place kv_request_here(const kv_request *request) {
+    return (kv_request_place){request->pos, request->words_left, request->bulk_len, request->words_left > 0 ? request->argc : 0};
+}
+void kv_request_back(kv_request *request, kv_request_place place);
 
 /* Between requests: gives back what a long one needed. */
 void kv_request_trim(kv_request *request);
