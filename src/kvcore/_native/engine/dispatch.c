@@ -80,7 +80,7 @@ static size_t request_bytes(const kv_ctx *c) {
 /* A short call in the process costs about as much as timing it, so after a session's first calls one in SAMPLE is timed and stands for all of them.
  * 0: not this one. Calls themselves are always counted. Somebody who asks for a log of microseconds gets every call timed. */
 static unsigned timing_weight(const kv_ctx *c) {
-    if (!c->session->nonblocking || c->in_exec) return 1;
+    if (c->rerun || !c->session->nonblocking || c->in_exec) return 1; /* a session that is being served belongs to another thread: hands off its fields */
     uint64_t calls = atomic_load_explicit(&c->session->commands, memory_order_relaxed);
     if (calls < TIMED_AT_FIRST) return 1;
     int64_t slow = kv_setting(&c->engine->settings, KV_CFG_COMMANDLOG_EXECUTION_SLOWER_THAN);
@@ -142,6 +142,19 @@ void kv_call(kv_ctx *c) {
 
 /* ---- keys and locks ---- */
 
+/* The hash that kv_prefetch has computed, if it has. Commands run in the order of the hints, so those that were passed are dropped. */
+static uint64_t hash_of(kv_ctx *c, kv_slice name) {
+    kv_session *session = c->session;
+    for (size_t i = 0; i < session->hint_count; i++) {
+        if (session->hints[i].key != name.ptr) continue;
+        uint64_t hash = session->hints[i].hash;
+        session->hints += i + 1;
+        session->hint_count -= i + 1;
+        return hash;
+    }
+    return kv_store_hash(&c->engine->store, name);
+}
+
 static bool extract_keys(kv_ctx *c, key_set *keys) {
     const kv_command *command = c->command;
     keys->refs = keys->refs_inline;
@@ -162,7 +175,7 @@ static bool extract_keys(kv_ctx *c, key_set *keys) {
         count = kv_command_keys(command, c->argc, c->argv, keys->refs, count);
     }
     keys->count = (uint32_t)count;
-    for (uint32_t i = 0; i < keys->count; i++) keys->hashes[i] = kv_store_hash(&c->engine->store, c->argv[keys->refs[i].arg]);
+    for (uint32_t i = 0; i < keys->count; i++) keys->hashes[i] = hash_of(c, c->argv[keys->refs[i].arg]);
     c->key_refs = keys->refs;
     c->key_hashes = keys->hashes;
     c->key_count = keys->count;
@@ -380,11 +393,19 @@ kv_outcome kv_execute(kv_session *session, int argc, const kv_slice *argv, kv_bu
     return outcome;
 }
 
-void kv_prefetch(kv_session *session, int argc, const kv_slice *argv) {
-    kv_engine *engine = session->engine;
-    const kv_command *command;
-    if (kv_command_resolve(engine->commands, argc, argv, &command) != KV_RESOLVED || command->first_key != 1 || argc < 2) return;
-    uint64_t hash = kv_store_hash(&engine->store, argv[1]);
-    const kv_shard *shard = kv_store_shard_of(&engine->store, hash);
-    __builtin_prefetch(shard);
+void kv_prefetch(kv_session *session, const kv_slice *keys, size_t count, kv_hint hints[KV_BATCH]) {
+    kv_store *store = &session->engine->store;
+    for (size_t i = 0; i < count; i++) hints[i] = (kv_hint){keys[i].ptr, kv_store_hash(store, keys[i])};
+    for (int stage = 0; stage < 2; stage++) {
+        for (size_t i = 0; i < count; i++) {
+            kv_shard *shard = kv_store_shard_of(store, hints[i].hash);
+            if (!kv_mutex_trylock(&shard->lock)) continue;
+            const kv_keydb *db = kv_shard_db(shard, (unsigned)session->db);
+            if (stage == 0) kv_keydb_prefetch(db, hints[i].hash);
+            else kv_keydb_prefetch_entry(db, hints[i].hash);
+            kv_mutex_unlock(&shard->lock);
+        }
+    }
+    session->hints = hints;
+    session->hint_count = count;
 }

@@ -19,8 +19,15 @@ typedef enum kv_outcome {
  * Errors are replies. After it: look at session->closing, session->killed and session->mail_len. */
 kv_outcome kv_execute(kv_session *session, int argc, const kv_slice *argv, kv_buf *out);
 
-/* Prepare a pipeline: touch the buckets of a command's keys so that they are in cache when it runs. A hint, never an error. */
-void kv_prefetch(kv_session *session, int argc, const kv_slice *argv);
+/* Prepare a pipeline: hash the keys (the first arguments of its commands), touch their buckets, then their entries, so that they are in the caches when
+ * the commands run; each step overlaps the cache misses of all keys. Shards that are taken are left out. Fills `hints`, which the session uses
+ * to hash no key twice while session->hints points at them. Never an error. */
+#define KV_BATCH 16
+typedef struct kv_hint {
+    const uint8_t *key; /* as it will stand in argv */
+    uint64_t hash;
+} kv_hint;
+void kv_prefetch(kv_session *session, const kv_slice *keys, size_t count, kv_hint hints[KV_BATCH]);
 
 /* A blocked session whose time is up, or that is to end (CLIENT KILL, a lost connection, a closing store). True when this ended the wait: its
  * reply, if any, is in the mailbox (in-process sessions: in `served`). False when another thread got there first: look at kv_session_block_ended. Owner's thread. */

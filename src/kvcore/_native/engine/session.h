@@ -73,6 +73,8 @@ typedef struct kv_session {
     struct kv_subscriber *subscriber;   /* NULL: nothing subscribed */
     struct kv_tracker *tracker;         /* NULL: no client-side caching */
     kv_rng rng;
+    const struct kv_hint *hints; /* keys of the coming commands with their hashes (kv_prefetch); NULL: none */
+    size_t hint_count;
     /* read by other threads under the registry's lock, written by the owner under it (CLIENT LIST, CLIENT KILL filters) */
     uint64_t id;
     kv_buf name, lib_name, lib_version, user;

@@ -276,7 +276,7 @@ static void drop_consumed(kv_connection *connection) {
 static bool run_one(kv_connection *connection, const kv_request_limits *limits) {
     kv_session *session = connection->session;
     kv_request *request = &connection->request;
-    kv_request before = *request;
+    kv_request_place before = kv_request_here(request);
     switch (kv_request_next(request, kv_buf_slice(&connection->in), limits)) {
     case KV_REQUEST_MORE: return false;
     case KV_REQUEST_NO_MEMORY: session->close_now = true; return false;
@@ -291,11 +291,7 @@ static bool run_one(kv_connection *connection, const kv_request_limits *limits) 
     }
     kv_outcome outcome = kv_execute(session, request->argc, request->argv, &connection->out);
     if (outcome == KV_OUTCOME_PAUSED) {
-        /* Forget that it was parsed: it runs from the start when the pause is over. Only the position and the counters go back. */
-        request->pos = before.pos;
-        request->words_left = before.words_left;
-        request->bulk_len = before.bulk_len;
-        request->argc = before.words_left > 0 ? before.argc : 0;
+        kv_request_back(request, before); /* it runs from the start when the pause is over */
         set_blocked(connection, false, true);
         return false;
     }
@@ -310,12 +306,20 @@ static bool run_one(kv_connection *connection, const kv_request_limits *limits) 
     return true;
 }
 
+/* Looks at the keys of the next commands together: their cache misses overlap. */
+static void prepare_batch(kv_connection *connection) {
+    kv_slice keys[KV_BATCH];
+    size_t count = kv_request_peek(&connection->request, kv_buf_slice(&connection->in), keys, KV_BATCH);
+    if (count > 1) kv_prefetch(connection->session, keys, count, connection->loop->hints);
+}
+
 static void run_turn(kv_connection *connection) {
     kv_session *session = connection->session;
     int64_t max_bulk = kv_setting(&engine_of(connection)->settings, KV_CFG_PROTO_MAX_BULK_LEN);
     int left = COMMANDS_A_TURN;
     while (left > 0 && !connection->blocked && !connection->paused && !connection->held_back && !is_closing(connection)) {
         kv_request_limits limits = {.max_bulk = max_bulk, .authenticated = session->authenticated};
+        if ((COMMANDS_A_TURN - left) % KV_BATCH == 0 && session->authenticated) prepare_batch(connection);
         if (!run_one(connection, &limits)) break;
         left--;
         if (connection->out.len - connection->out_sent > FLUSH_AT) {
@@ -326,6 +330,7 @@ static void run_turn(kv_connection *connection) {
             connection->held_back = connection->out.len - connection->out_sent > HOLD_BACK_AT; /* until settle() has sent most of it */
         }
     }
+    session->hint_count = 0; /* the bytes that they point at may move now */
     if (is_closing(connection)) {
         connection->in.len = 0;
         return;
