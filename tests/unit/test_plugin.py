@@ -13,8 +13,45 @@ import pytest
 import kvcore as kv
 from kvcore.cli.resp import Client
 
+# A project that knows redis-py only: an application module, its conftest and its tests.
+APPLICATION = """
+    import redis
+
+    class Shop:
+        def __init__(self, url):
+            self.redis = redis.Redis.from_url(url, decode_responses=True)
+
+        def sell(self, item, count):
+            with self.redis.pipeline() as pipe:
+                while True:
+                    try:
+                        pipe.watch("stock")
+                        left = int(pipe.hget("stock", item) or 0) - count
+                        if left < 0:
+                            return False
+                        pipe.multi()
+                        pipe.hset("stock", item, left)
+                        pipe.zincrby("sold", count, item)
+                        pipe.publish("sales", f"{item} {count}")
+                        pipe.execute()
+                        return True
+                    except redis.WatchError:
+                        continue
+"""
+CONFTEST = """
+    import pytest
+    from shop import Shop
+
+    @pytest.fixture
+    def shop(kvcore_url):
+        shop = Shop(kvcore_url)
+        shop.redis.hset("stock", mapping={"tea": 3, "cup": 1})
+        yield shop
+        shop.redis.close()
+"""
 SUITE = """
-    import redis, pytest
+    import threading
+    import pytest, redis
 
     @pytest.mark.parametrize("number", range(20))
     def test_fresh(kvcore, number):
@@ -28,6 +65,31 @@ SUITE = """
         assert client.set("k", number)
         assert kvcore_server["k"] == str(number).encode()
         client.close()
+
+    @pytest.mark.parametrize("number", range(5))
+    def test_selling(shop, number):
+        assert [shop.sell("tea", 2), shop.sell("tea", 2), shop.sell("tea", 1)] == [True, False, True]
+        assert shop.redis.zrange("sold", 0, -1, withscores=True) == [("tea", 3.0)]
+
+    def test_sales_are_announced(shop):
+        with shop.redis.pubsub(ignore_subscribe_messages=True) as sub:
+            sub.subscribe("sales")
+            sub.get_message(timeout=1)
+            shop.sell("cup", 1)
+            assert sub.get_message(timeout=5)["data"] == "cup 1"
+
+    def test_a_worker_waits(shop):
+        thread = threading.Thread(target=lambda: shop.redis.rpush("jobs", "one"))
+        thread.start()
+        assert shop.redis.blpop("jobs", timeout=5) == ("jobs", "one")
+        thread.join()
+
+    def test_errors_are_the_clients(kvcore, shop):
+        kvcore.set("k", "v")
+        for client in (kvcore, shop.redis):
+            client.set("k", "v")
+            with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+                client.lpush("k", 1)
 """
 
 
@@ -61,13 +123,26 @@ def test_a_server_is_up_in_five_milliseconds() -> None:
     assert min(times) < 0.005, times  # the others may have been held up by whatever else runs here
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_a_projects_redis_tests_run_without_a_redis(tmp_path: Path, workers: str) -> None:
+def test_a_projects_redis_tests_run_without_a_redis(tmp_path: Path, door: str) -> None:
+    workers = {"hot": "4", "wide": "0"}[door]
     pytest.importorskip("redis")
     pytest.importorskip("xdist")
-    (tmp_path / "test_it.py").write_text(textwrap.dedent(SUITE))
+    for name, text in (("shop.py", APPLICATION), ("conftest.py", CONFTEST), ("test_it.py", SUITE)):
+        (tmp_path / name).write_text(textwrap.dedent(text))
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n", workers, "-p", "no:cacheprovider", str(tmp_path)],
+        [
+            sys.executable,
+            "-W",
+            "error::ResourceWarning",
+            "-m",
+            "pytest",
+            "-q",
+            "-n",
+            workers,
+            "-p",
+            "no:cacheprovider",
+            str(tmp_path),
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -75,7 +150,7 @@ def test_a_projects_redis_tests_run_without_a_redis(tmp_path: Path, workers: str
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert "40 passed" in done.stdout
+    assert "48 passed" in done.stdout
 
 
 def test_the_plugin_costs_nothing_when_unused(tmp_path: Path) -> None:
