@@ -322,3 +322,37 @@ def test_groups_of_output_limits_are_complete(connect: Connect) -> None:
     reply = connect().call("CONFIG", "SET", "client-output-buffer-limit", "wrong number")
     assert reply.is_error
     assert b"Wrong number of arguments" in reply.data
+
+
+# ---- hashes ----
+
+
+def test_fields_that_a_command_makes_expire_count_as_expired(connect: Connect) -> None:
+    c = connect()
+    c.must("CONFIG", "RESETSTAT")
+    c.must("HSETEX", "fresh", "PXAT", 1, "FIELDS", 1, "f", "v")
+    assert info(c, "stats", "expired_fields") == "1"
+    c.must("HSET", "h", "a", 1, "b", 2)
+    c.must("HSETEX", "h", "PXAT", 1, "FIELDS", 3, "a", 1, "c", 2, "d", 4)
+    assert info(c, "stats", "expired_fields") == "4"
+    c.must("HSET", "h", "a", 1)
+    c.must("HGETEX", "h", "PXAT", 1, "FIELDS", 2, "b", "none")
+    c.must("HEXPIRE", "h", 0, "FIELDS", 2, "a", "none")
+    assert info(c, "stats", "expired_fields") == "6"
+
+
+@pytest.mark.parametrize("words", [("HGETEX", "h", "EX"), ("HEXPIRE", "h")])
+def test_a_time_for_a_missing_field_costs_no_memory(connect: Connect, words: tuple[str, ...]) -> None:
+    c = connect()
+    c.must("HSET", "h", "f", "v")
+    before = c.must("MEMORY", "USAGE", "h").value
+    c.must(*words, 100, "FIELDS", 1, "none")
+    assert c.must("MEMORY", "USAGE", "h").value == before
+
+
+def test_randomkey_ends_during_a_pause(connect: Connect) -> None:
+    c = connect()
+    c.must("SET", "k", "v", "PX", 1)
+    c.must("CLIENT", "PAUSE", 100000, "WRITE")
+    time.sleep(0.01)
+    assert c.must("RANDOMKEY").plain() in (b"k", None)

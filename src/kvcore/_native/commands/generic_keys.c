@@ -64,7 +64,10 @@ void kv_cmd_randomkey(kv_ctx *c) {
             kv_key key = kv_ctx_key_named(c, kv_buf_slice(&name));
             (void)kv_ctx_find(c, &key, KV_FIND_PEEK);
         }
+        bool last = i == TRIES - 1 && !name.failed && kv_engine_is_paused(c->engine);
+        if (last) kv_reply_bulk(c->reply, kv_buf_slice(&name)); /* nothing but keys that are waiting for the pause to end */
         kv_buf_deinit(&name);
+        if (last) return;
     }
     kv_reply_null(c->reply);
 }

@@ -111,6 +111,7 @@ static void get_fields(kv_ctx *c, const kv_key *key, kv_value *v, const options 
     if (t.set > 0) kv_ctx_changed(c, key, KV_EVENT_HASH, "hexpire");
     if (t.cleared > 0) kv_ctx_changed(c, key, KV_EVENT_HASH, "hpersist");
     if (t.removed > 0) kv_ctx_changed(c, key, KV_EVENT_HASH, "hexpired");
+    kv_hash_count_expired(c, t.removed);
     if (t.set + t.cleared + t.removed > 0) kv_hash_shrunk(c, key, v);
     if (status == KV_OK) {
         kv_reply_defer_array(c->reply, mark, (size_t)o->fields.count);
@@ -136,7 +137,8 @@ void kv_cmd_hgetex(kv_ctx *c) {
         reply_nulls(c, o.fields.count);
         return;
     }
-    if (takes_time(o.ttl) && when > kv_hash_now(c)) v = kv_ctx_field_expiry_reserve(c, &key, v);
+    bool future = takes_time(o.ttl) && when > kv_hash_now(c);
+    if (future && kv_hash_has_any(c, v, c->argv + o.fields.first, o.fields.count)) v = kv_ctx_field_expiry_reserve(c, &key, v);
     if (v != NULL) get_fields(c, &key, v, &o, when);
 }
 
@@ -207,6 +209,7 @@ static void set_in_the_past(kv_ctx *c, const kv_key *key, kv_value *v, const opt
     else kv_ctx_modify(c, key, v);
     for (int i = 0; v != NULL && i < o->fields.count && (status == KV_OK || status == KV_ENOTFOUND); i++)
         status = kv_hash_delete(v, kv_ctx_arena(key), c->argv[o->fields.first + 2 * i], KV_HASH_ALL);
+    kv_hash_count_expired(c, (size_t)o->fields.count);
     kv_ctx_changed(c, key, KV_EVENT_HASH, "hset");
     kv_ctx_notify(c, key, KV_EVENT_HASH, "hexpire");
     kv_ctx_notify(c, key, KV_EVENT_HASH, "hexpired");

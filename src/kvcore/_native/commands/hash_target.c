@@ -2,6 +2,8 @@
  * fields that went in, and the change is announced all the same: what was done has to reach the watchers. */
 #include "commands/hash_target.h"
 
+#include "engine/engine.h"
+
 bool kv_hash_target_open(kv_ctx *c, kv_hash_target *t) {
     *t = (kv_hash_target){.key = kv_ctx_key(c, 1)};
     if (!kv_ctx_find_type(c, &t->key, KV_HASH, KV_FIND_WRITE, &t->v)) return false;
@@ -59,4 +61,15 @@ bool kv_hash_target_land(kv_ctx *c, kv_hash_target *t, const char *event) {
 void kv_hash_shrunk(kv_ctx *c, const kv_key *key, kv_value *v) {
     if (kv_hash_length(v) == 0) kv_ctx_delete_empty(c, key);
     else kv_ctx_field_expiry_changed(c, key, v);
+}
+
+void kv_hash_count_expired(kv_ctx *c, size_t fields) {
+    if (fields > 0) atomic_fetch_add_explicit(&c->engine->stats.expired_fields, fields, memory_order_relaxed);
+}
+
+bool kv_hash_has_any(kv_ctx *c, const kv_value *v, const kv_slice *fields, int count) {
+    kv_hash_item item;
+    for (int i = 0; i < count; i++)
+        if (kv_hash_get(v, fields[i], kv_hash_now(c), &item)) return true;
+    return false;
 }

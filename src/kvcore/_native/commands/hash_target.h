@@ -28,5 +28,9 @@ void kv_hash_target_abandon(kv_hash_target *t);
 static inline int64_t kv_hash_now(kv_ctx *c) { return kv_ctx_now_ms(c); }
 /* After fields were removed: re-indexes expiries, or removes the key with its `del` when no field is left. */
 void kv_hash_shrunk(kv_ctx *c, const kv_key *key, kv_value *v);
+/* Fields that a command's own time made expire count as expired (INFO expired_fields). */
+void kv_hash_count_expired(kv_ctx *c, size_t fields);
+/* Whether the hash has any of these fields: before room for expiries is made for nothing. */
+bool kv_hash_has_any(kv_ctx *c, const kv_value *v, const kv_slice *fields, int count);
 
 #endif

@@ -104,6 +104,7 @@ static kv_status expire_one(kv_ctx *c, const kv_key *key, kv_value *v, kv_slice 
 static void announce(kv_ctx *c, const kv_key *key, kv_value *v, size_t set, size_t removed, const char *set_event) {
     if (set > 0) kv_ctx_changed(c, key, KV_EVENT_HASH, set_event);
     if (removed > 0) kv_ctx_changed(c, key, KV_EVENT_HASH, "hexpired");
+    kv_hash_count_expired(c, removed);
     if (set + removed > 0) kv_hash_shrunk(c, key, v);
 }
 
@@ -143,7 +144,8 @@ static void hexpire(kv_ctx *c, bool seconds, bool relative) {
         reply_missing(c, fields.count, -2);
         return;
     }
-    if (when > kv_hash_now(c)) v = kv_ctx_field_expiry_reserve(c, &key, v);
+    bool room = when > kv_hash_now(c) && kv_hash_has_any(c, v, c->argv + fields.first, fields.count);
+    if (room) v = kv_ctx_field_expiry_reserve(c, &key, v);
     if (v != NULL) expire_fields(c, &key, v, &fields, conditions, when);
 }
 
