@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests import servers
-from tests.compat.resp import Connection
+from tests.compat.resp import Connection, ConnectionClosed
 
 Connect = Callable[..., Connection]
 
@@ -257,6 +257,19 @@ def test_a_reply_above_the_hard_limit_is_not_sent(connect: Connect) -> None:
         assert greedy.until_closed() == b""
     finally:
         c.must("CONFIG", "SET", "client-output-buffer-limit", "normal 0 0 0")
+
+
+def test_a_command_above_the_query_buffer_limit_ends_its_connection(connect: Connect) -> None:
+    c, big = connect(), connect()
+    old = c.must("CONFIG", "GET", "client-query-buffer-limit").plain()
+    assert isinstance(old, list)
+    c.must("CONFIG", "SET", "client-query-buffer-limit", 1 << 20)
+    try:
+        with pytest.raises(ConnectionClosed):
+            big.call("SET", "k", "x" * (2 << 20))
+        assert c.must("EXISTS", "k").value == 0
+    finally:
+        c.must("CONFIG", "SET", "client-query-buffer-limit", old[1])
 
 
 # ---- introspection ----

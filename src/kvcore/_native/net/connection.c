@@ -272,6 +272,22 @@ static void drop_consumed(kv_connection *connection) {
     kv_request_dropped(&connection->request, keep_from);
 }
 
+static void too_much_input(kv_connection *connection) {
+    kv_engine *engine = engine_of(connection);
+    kv_log_write(&engine->log, KV_LOG_WARNING, "Closing client that reached max query buffer length: id=%llu addr=%s",
+                 (unsigned long long)connection->session->id, connection->session->address);
+    atomic_fetch_add_explicit(&engine->stats.query_buffer_limit_disconnects, 1, memory_order_relaxed);
+    kill_connection(connection);
+}
+
+/* A command that arrived within one read counts like one that arrived in pieces. */
+static bool is_too_big(kv_connection *connection) {
+    const kv_request *request = &connection->request;
+    if (request->is_inline || request->argc == 0) return false;
+    size_t bytes = request->pos - request->spans[0].at;
+    return bytes > BYTES_A_READ && bytes > (size_t)kv_setting(&engine_of(connection)->settings, KV_CFG_CLIENT_QUERY_BUFFER_LIMIT);
+}
+
 /* False: the turn is over (nothing complete, blocked, closing). */
 static bool run_one(kv_connection *connection, const kv_request_limits *limits) {
     kv_session *session = connection->session;
@@ -282,6 +298,10 @@ static bool run_one(kv_connection *connection, const kv_request_limits *limits) 
     case KV_REQUEST_NO_MEMORY: session->close_now = true; return false;
     case KV_REQUEST_ERROR: protocol_error(connection); return false;
     case KV_REQUEST_COMMAND: break;
+    }
+    if (is_too_big(connection)) {
+        too_much_input(connection);
+        return false;
     }
     if (is_cross_protocol(request->argv)) {
         kv_log_write(&engine_of(connection)->log, KV_LOG_WARNING,
@@ -344,14 +364,6 @@ void kv_connection_continue(kv_connection *connection) {
     borrow_buffers(connection);
     run_turn(connection);
     settle(connection);
-}
-
-static void too_much_input(kv_connection *connection) {
-    kv_engine *engine = engine_of(connection);
-    kv_log_write(&engine->log, KV_LOG_WARNING, "Closing client that reached max query buffer length: id=%llu addr=%s",
-                 (unsigned long long)connection->session->id, connection->session->address);
-    atomic_fetch_add_explicit(&engine->stats.query_buffer_limit_disconnects, 1, memory_order_relaxed);
-    kill_connection(connection);
 }
 
 void kv_connection_readable(kv_connection *connection) {
