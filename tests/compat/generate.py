@@ -610,6 +610,9 @@ _WORDS: Final[dict[tuple[str, str], Callable[[Generator], bytes]]] = {
     ("", "channel"): _pick(CHANNELS),
     ("", "shardchannel"): _pick(CHANNELS),
     ("", "index"): lambda generator: generator._integer(),
+    # Not LONG_MIN: Valkey narrows it and finds an element.
+    ("lset", "index"): _pick([*SMALL_INTEGERS, b"9223372036854775807", b"9223372036854775808", b"abc", b"", b"1.5"]),
+    ("lindex", "index"): _pick([*SMALL_INTEGERS, b"9223372036854775807", b"9223372036854775808", b"abc", b"", b"1.5"]),
     ("select", "index"): _pick([b"0", b"0", b"0", b"1", b"2", b"16", b"-1", b"abc", b"4294967296"]),
     ("swapdb", "index1"): _pick([b"0", b"1", b"16", b"abc"]),
     ("swapdb", "index2"): _pick([b"0", b"1", b"2", b"-1", b"x"]),
