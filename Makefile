@@ -20,6 +20,17 @@ help: ## list the tasks
 
 # --- the environment ---------------------------------------------------------------------------------------------------------------------
 
+# PYTHON that was asked for and a VENV of another version: say so instead of testing the wrong one.
+ifneq ($(filter line environment,$(origin PYTHON)),)
+ifneq ($(wildcard $(BIN)/python),)
+WANTED_PYTHON := $(shell $(PYTHON) -c 'import sys; print(sys.version)')
+FOUND_PYTHON := $(shell $(BIN)/python -c 'import sys; print(sys.version)')
+ifneq ($(WANTED_PYTHON),$(FOUND_PYTHON))
+$(error $(VENV) was made with Python $(firstword $(FOUND_PYTHON)), and PYTHON=$(PYTHON) is $(firstword $(WANTED_PYTHON)): remove $(VENV), or name another with VENV=...)
+endif
+endif
+endif
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "kvcore needs Python 3.11 or newer; choose one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment (on Debian: apt-get install python3-venv)" >&2; exit 1; }
