@@ -332,6 +332,17 @@ static void subscriptions(void) {
     kvcore_close(store);
 }
 
+/* RESET goes back to the start, and an in-process client started with the format it was opened with. */
+static void reset_keeps_the_format(void) {
+    kvcore_store *store = store_open("");
+    client a = {.client = kvcore_connect(store, 1)};
+    RUN(&a, "+RESET|", "RESET");
+    RUN(&a, NULL, "CLIENT INFO");
+    CHECK(a.reply[0] == '=' && strstr(a.reply, " resp=3 ") != NULL);
+    client_close(&a);
+    kvcore_close(store);
+}
+
 /* What one command subscribes to is bounded by memory, not by its square. */
 static void many_channels(void) {
     enum { CHANNELS = 50000 };
@@ -510,6 +521,7 @@ int main(void) {
     mail_beside_a_block();
     silenced_while_blocked();
     subscriptions();
+    reset_keeps_the_format();
     many_channels();
     tracking();
     expiry();

@@ -13,7 +13,7 @@
 /* What a connection starts with and RESET goes back to. */
 static void set_defaults(kv_session *session) {
     session->db = 0;
-    session->resp = 2;
+    session->resp = session->format == KV_FORMAT_RESP2 ? 2 : 3; /* an in-process client keeps its format */
     atomic_store_explicit(&session->shown_multi, -1, memory_order_relaxed);
     session->reply_mode = KV_REPLY_ON;
     session->monitor = false;
