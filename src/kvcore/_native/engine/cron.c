@@ -8,6 +8,7 @@
 #include <limits.h>
 
 #include "engine/dispatch.h"
+#include "engine/evict.h"
 #include "engine/monitor.h"
 #include "engine/notify.h"
 #include "engine/stats.h"
@@ -123,6 +124,8 @@ bool kv_cron_round(kv_engine *engine, uint64_t budget_us) {
     atomic_fetch_add_explicit(&engine->stats.active_expire_cycle_ns, spent, memory_order_relaxed);
     int64_t threshold = kv_setting(&engine->settings, KV_CFG_LATENCY_MONITOR_THRESHOLD);
     if (threshold > 0 && spent / 1000000 >= (uint64_t)threshold) kv_latency_add(engine, "expire-cycle", spent / 1000000);
+    (void)kv_evict(engine); /* maxmemory may have been lowered, and nobody calls */
+    kv_tracking_trim(engine);
     for (unsigned s = 0; s < engine->store.shard_count; s++) more |= tidy_shard(engine, &engine->store.shards[s]);
     return more;
 }

@@ -48,8 +48,8 @@ static bool victim_of(kv_engine *engine, kv_evict_policy policy, unsigned index,
     return found;
 }
 
-/* Evicts the best candidate of one shard. False: the shard has none. */
-static bool evict_from(kv_engine *engine, kv_evict_policy policy, unsigned index) {
+/* Evicts the best candidate of one shard and adds what that freed to *freed. False: the shard has none. */
+static bool evict_from(kv_engine *engine, kv_evict_policy policy, unsigned index, size_t *freed) {
     kv_unit unit;
     kv_ctx c;
     kv_unit_begin(&c, &unit, engine, 0, UINT64_C(1) << index);
@@ -67,8 +67,11 @@ static bool evict_from(kv_engine *engine, kv_evict_policy policy, unsigned index
         kv_begin_write(&c);
         kv_watch_touched(&c, shard, db, hash, kv_entry_key(victim.v), false);
         kv_tracking_changed(&c, kv_entry_key(victim.v));
+        size_t before = kv_arena_used(shard->arena);
         kv_keydb_delete(victim.db, hash, victim.v);
         while (!kv_shard_free_some(shard, 1024) && over_limit(engine)) continue; /* memory is wanted now, not later */
+        size_t after = kv_arena_used(shard->arena);
+        if (after < before) *freed += before - after;
         unit.dirty++;
         atomic_fetch_add_explicit(&engine->stats.evicted_keys, 1, memory_order_relaxed);
         if (!name.failed) kv_notify(&c, db, KV_EVENT_EVICTED, "evicted", key);
@@ -107,10 +110,12 @@ bool kv_evict(kv_engine *engine) {
     kv_evict_policy policy = policy_in_force(engine);
     if (policy == KV_NOEVICTION) return false;
     uint64_t turn = kv_mono_ns();
-    while (over_limit(engine)) {
+    /* As much as was too much when this began: what evicting itself costs, such as invalidations that clients have yet to read, must not evict more. */
+    size_t used = kv_engine_used_memory(engine), limit = (size_t)kv_setting(&engine->settings, KV_CFG_MAXMEMORY);
+    for (size_t freed = 0; used > limit && freed < used - limit && over_limit(engine);) {
         unsigned index;
         if (!choose_shard(engine, policy, &turn, &index)) return false;
-        evict_from(engine, policy, index);
+        (void)evict_from(engine, policy, index, &freed);
     }
     return true;
 }

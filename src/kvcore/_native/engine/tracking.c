@@ -197,6 +197,12 @@ static bool wants(const struct kv_tracker *tracker) {
     return true;
 }
 
+/* tracking-table-max-keys: some keys are forgotten, and their clients told. Not all at once; the locks are held. */
+static void trim(kv_ctx *c, struct kv_tracking *tracking, size_t limit) {
+    for (int i = 0; limit > 0 && kv_table_count(&tracking->keys) > limit && i < 100; i++)
+        invalidate_key(c, tracking, kv_table_random(&tracking->keys, &tracking->rng));
+}
+
 void kv_tracking_read(kv_ctx *c) {
     struct kv_tracker *tracker = c->session->tracker;
     if (c->key_count == 0 || !wants(tracker)) return;
@@ -205,9 +211,21 @@ void kv_tracking_read(kv_ctx *c) {
     lock_for_messages(tracking);
     for (uint32_t i = 0; i < c->key_count; i++)
         if (!remember(tracking, c->argv[c->key_refs[i].arg], c->session->id)) break;
-    for (int i = 0; limit > 0 && kv_table_count(&tracking->keys) > limit && i < 100; i++)
-        invalidate_key(c, tracking, kv_table_random(&tracking->keys, &tracking->rng));
+    trim(c, tracking, limit);
     unlock_for_messages(tracking);
+}
+
+void kv_tracking_trim(kv_engine *engine) {
+    struct kv_tracking *tracking = engine->tracking;
+    size_t limit = (size_t)kv_setting(&engine->settings, KV_CFG_TRACKING_TABLE_MAX_KEYS);
+    if (atomic_load_explicit(&engine->tracking_count, memory_order_relaxed) == 0) return;
+    kv_unit unit;
+    kv_ctx c;
+    kv_unit_begin(&c, &unit, engine, 0, 0);
+    lock_for_messages(tracking);
+    trim(&c, tracking, limit);
+    unlock_for_messages(tracking);
+    kv_unit_end(&c);
 }
 
 /* Every prefix's client forgets everything: what is said when there is no memory to be exact. */
