@@ -2,14 +2,15 @@
 """The project's benchmarks. Each prints a table and saves its figures, with the command that made them, under benchmarks/results.
 
   run.py embedded   calls in the process: both doors, dict beside them; opening a store; the test fixtures' server
-  run.py server     RESP servers side by side: throughput, p99 and server CPU an operation (valkey-benchmark drives them)
+  run.py server     RESP servers side by side, driven by valkey-benchmark: throughput, p99, server CPU an operation
   run.py memory     bytes of resident memory a key or element, side by side
   run.py locks      what a shard's lock costs (benchmarks/c/bench_locks.c)
   run.py threads    kvcore with 1, 2, 4 network threads: what `io-threads auto` should choose
   run.py all        all of them
 
-The peer is the Valkey under build/peers (`make peers`). Servers take turns, round after round; figures are medians over the rounds, because
-machines are noisy. CPU an operation is what the kernel accounts to the server, so it does not depend on the client's speed.
+The peer is the Valkey under build/peers (`make peers`). Servers take turns, round after round; figures are medians
+over the rounds, because machines are noisy. CPU an operation is what the kernel accounts to the server, so it does not
+depend on the client's speed.
 """
 
 from __future__ import annotations
@@ -188,7 +189,10 @@ KVCORE = [sys.executable, "-m", "kvcore", "serve", "--port", "{port}"]
 
 @contextmanager
 def servers(commands: dict[str, list[str]]) -> Iterator[list[Server]]:
-    if any(words[0].endswith("valkey-server") for words in commands.values()) and not (PEERS / "valkey-server").exists():
+    if (
+        any(words[0].endswith("valkey-server") for words in commands.values())
+        and not (PEERS / "valkey-server").exists()
+    ):
         sys.exit("no Valkey to compare with: `make peers` brings one")
     running: list[Server] = []
     try:
@@ -202,14 +206,17 @@ def servers(commands: dict[str, list[str]]) -> Iterator[list[Server]]:
 
 def drive(server: Server, test: str, depth: int, count: int, options: argparse.Namespace) -> tuple[float, float, float]:
     """One run of valkey-benchmark: requests a second, p99 in ms, server CPU in us an operation."""
-    words = [str(PEERS / "valkey-benchmark"), "-p", str(server.port), "-c", "64", "-n", str(count), "-P", str(depth), "-r", "1000000", "-d", "32"]
+    words = [str(PEERS / "valkey-benchmark"), "-p", str(server.port), "-n", str(count), "-P", str(depth)]
+    words += ["-c", "64", "-r", "1000000", "-d", "32"]
     before = server.cpu_s()
     out = subprocess.run([*words, "-t", test, "--csv"], capture_output=True, text=True, timeout=900, check=True).stdout
     row = next(csv.DictReader(io.StringIO(out)))
     return float(row["rps"]), float(row["p99_latency_ms"]), (server.cpu_s() - before) * 1e6 / count
 
 
-def compare_speed(commands: dict[str, list[str]], depths: list[int], options: argparse.Namespace) -> list[dict[str, Any]]:
+def compare_speed(
+    commands: dict[str, list[str]], depths: list[int], options: argparse.Namespace
+) -> list[dict[str, Any]]:
     rows = []
     print(f"{'P':>3} {'test':6} {'server':10} {'rps':>10} {'p99 ms':>8} {'cpu us/op':>10}")
     with servers(commands) as running:
@@ -224,7 +231,8 @@ def compare_speed(commands: dict[str, list[str]], depths: list[int], options: ar
                         figures[server.name].append(drive(server, test, depth, count, options))
                 for name, runs in figures.items():
                     rps, p99, cpu = (statistics.median(column) for column in zip(*runs, strict=True))
-                    rows.append({"pipeline": depth, "test": test, "server": name, "rps": round(rps), "p99_ms": p99, "cpu_us": round(cpu, 3)})
+                    row = {"pipeline": depth, "test": test, "server": name}
+                    rows.append({**row, "rps": round(rps), "p99_ms": p99, "cpu_us": round(cpu, 3)})
                     print(f"{depth:3} {test:6} {name:10} {rps:10.0f} {p99:8.2f} {cpu:10.3f}")
     return rows
 
@@ -271,7 +279,9 @@ def memory(options: argparse.Namespace) -> None:
                 bytes_each[server.name] = (server.resident() - before) / options.elements
         ratio = bytes_each["kvcore"] / bytes_each["valkey"]
         ratios.append(ratio)
-        rows.append({"shape": shape, **{name: round(each, 1) for name, each in bytes_each.items()}, "ratio": round(ratio, 3)})
+        rows.append(
+            {"shape": shape, **{name: round(each, 1) for name, each in bytes_each.items()}, "ratio": round(ratio, 3)}
+        )
         print(f"{shape:24} {bytes_each['valkey']:8.1f} {bytes_each['kvcore']:8.1f}   {ratio:5.2f}")
     mean = round(statistics.geometric_mean(ratios), 3)
     print(f"{'geometric mean':42}   {mean:5.2f}")
@@ -285,7 +295,9 @@ def locks(options: argparse.Namespace) -> None:
         sources = [ROOT / "benchmarks" / "c" / "bench_locks.c", native / "base" / "sync.c", native / "base" / "clock.c"]
         flags = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", f"-I{native}", "-lpthread"]
         subprocess.run(["gcc", *map(str, sources), *flags, "-o", str(program)], check=True)
-        runs = [subprocess.run([program], capture_output=True, text=True, check=True).stdout for _ in range(options.rounds)]
+        runs = [
+            subprocess.run([program], capture_output=True, text=True, check=True).stdout for _ in range(options.rounds)
+        ]
     print(runs[-1])
     tables = [[line.rsplit(None, 5) for line in run.splitlines()[1:]] for run in runs]
     columns = ["1 thread", "2 threads, 1 shard", "2 threads, 4 shards", "2 threads, 16 shards", "2 threads, 64 shards"]

@@ -21,7 +21,17 @@ OPTIONS = {name: option for name, option in config.real(DECLARED).items() if not
 # What the test's own server was started with, and what differs on purpose: no persistence, and as many threads as help.
 OTHER_DEFAULTS = {"bind", "dir", "enable-debug-command", "io-threads", "pidfile", "port", "save"}
 # Setting these would touch listeners, files or the process: only their names and defaults are compared.
-NOT_PROBED = {"bind", "io-threads", "port", "tls-port", "rdma-port", "rdma-bind", "save", "oom-score-adj-values", "locale-collate"}
+NOT_PROBED = {
+    "bind",
+    "io-threads",
+    "port",
+    "tls-port",
+    "rdma-port",
+    "rdma-bind",
+    "save",
+    "oom-score-adj-values",
+    "locale-collate",
+}
 
 
 @pytest.fixture(scope="module")

@@ -113,7 +113,9 @@ def flags_of(option: dict[str, Any]) -> str:
         flags.append("KV_CONFIG_MULTI_ARG")
     if "summary" not in option:
         flags.append("KV_CONFIG_UNSUPPORTED")
-    flags += [f"KV_CONFIG_{key.upper()}" for key in ("protected", "sensitive", "ours", "hidden", "inert") if option.get(key)]
+    flags += [
+        f"KV_CONFIG_{key.upper()}" for key in ("protected", "sensitive", "ours", "hidden", "inert") if option.get(key)
+    ]
     return " | ".join(flags) or "0"
 
 
