@@ -27,6 +27,7 @@ size_t kv_client_flags(const kv_session *session, char out[24]) {
     if (atomic_load_explicit(&session->dirty_cas, memory_order_relaxed)) out[len++] = 'd';
     if (session->closing) out[len++] = 'c';
     if (session->address[0] == '/') out[len++] = 'U';
+    if (session->read_only) out[len++] = 'r';
     if (session->no_evict) out[len++] = 'e';
     if (session->no_touch) out[len++] = 'T';
     if (len == 0) out[len++] = 'N';

@@ -162,3 +162,14 @@ void kv_cmd_hello(kv_ctx *c) {
     if (version != 0) set_protocol(c, version);
     hello_reply(c);
 }
+
+/* ---- READONLY, READWRITE ---- */
+
+/* What a replica may serve this connection. There are no replicas yet, but tools send it first, and go on only when it is accepted. */
+static void set_read_only(kv_ctx *c, bool on) {
+    c->session->read_only = on;
+    kv_reply_ok(c->reply);
+}
+
+void kv_cmd_readonly(kv_ctx *c) { set_read_only(c, true); }
+void kv_cmd_readwrite(kv_ctx *c) { set_read_only(c, false); }

@@ -19,6 +19,7 @@ static void set_defaults(kv_session *session) {
     session->monitor = false;
     session->no_evict = false;
     session->no_touch = false;
+    session->read_only = false;
     session->readonly = false;
 }
 

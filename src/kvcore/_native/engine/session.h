@@ -64,7 +64,7 @@ typedef struct kv_session {
     bool close_now;            /* close without sending */
     bool nonblocking;          /* the caller holds something that others need (Python's GIL): no waiting, no long work (KV_OUTCOME_BUSY) */
     _Atomic bool monitor;
-    _Atomic bool no_evict, no_touch;
+    _Atomic bool no_evict, no_touch, read_only;
     bool readonly;             /* READONLY/READWRITE are cluster's; kept for RESET */
     kv_reply_mode reply_mode;
     struct kv_transaction *transaction; /* NULL outside MULTI and without WATCH */
