@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The project's benchmarks. Each prints a table and saves its figures, with the command that made them, under benchmarks/results.
+"""The project's benchmarks. Each prints a table and saves its figures, with its command, under benchmarks/results.
 
   run.py embedded   calls in the process: both doors, dict beside them; opening a store; the test fixtures' server
   run.py server     RESP servers side by side, driven by valkey-benchmark: throughput, p99, server CPU an operation
