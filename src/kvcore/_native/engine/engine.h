@@ -77,6 +77,7 @@ typedef struct kv_engine {
     kv_session *clients; /* list, oldest first */
     kv_session *clients_last;
     _Atomic uint32_t client_count, blocked_count, pubsub_count, tracking_count, monitor_count, watching_count, in_process_count;
+    _Atomic size_t mail_bytes; /* of connections' mailboxes, which their threads are about to send: eviction does not count them */
     _Atomic uint64_t next_client_id;
     /* CLIENT PAUSE: until when, and whether only writes */
     _Atomic int64_t pause_until_ms; /* 0: not paused */

@@ -25,9 +25,15 @@ static kv_evict_policy policy_in_force(const kv_engine *engine) {
     }
 }
 
+/* What counts against maxmemory: not the mail that is about to be sent, or the invalidations of an eviction would evict more. */
+static size_t counted_memory(kv_engine *engine) {
+    size_t used = kv_engine_used_memory(engine), mail = atomic_load_explicit(&engine->mail_bytes, memory_order_relaxed);
+    return mail < used ? used - mail : used;
+}
+
 static bool over_limit(kv_engine *engine) {
     int64_t limit = kv_setting(&engine->settings, KV_CFG_MAXMEMORY);
-    return limit > 0 && kv_engine_used_memory(engine) > (size_t)limit;
+    return limit > 0 && counted_memory(engine) > (size_t)limit;
 }
 
 void kv_evict_settings_changed(kv_engine *engine) {
@@ -111,7 +117,7 @@ bool kv_evict(kv_engine *engine) {
     if (policy == KV_NOEVICTION) return false;
     uint64_t turn = kv_mono_ns();
     /* As much as was too much when this began: what evicting itself costs, such as invalidations that clients have yet to read, must not evict more. */
-    size_t used = kv_engine_used_memory(engine), limit = (size_t)kv_setting(&engine->settings, KV_CFG_MAXMEMORY);
+    size_t used = counted_memory(engine), limit = (size_t)kv_setting(&engine->settings, KV_CFG_MAXMEMORY);
     for (size_t freed = 0; used > limit && freed < used - limit && over_limit(engine);) {
         unsigned index;
         if (!choose_shard(engine, policy, &turn, &index)) return false;

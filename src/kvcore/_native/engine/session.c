@@ -77,6 +77,12 @@ kv_session *kv_session_create(kv_engine *engine, const kv_session_ops *ops, void
 
 void kv_session_retain(kv_session *session) { atomic_fetch_add_explicit(&session->references, 1, memory_order_relaxed); }
 
+/* The mailbox's capacity was `before`; its lock is held. A program's own session keeps its mail until it asks, so that is memory like any other. */
+static void count_mail(kv_session *session, size_t before) {
+    if (!session->in_process && session->mailbox.cap != before)
+        atomic_fetch_add_explicit(&session->engine->mail_bytes, session->mailbox.cap - before, memory_order_relaxed);
+}
+
 void kv_session_release(kv_session *session) {
     /* acq_rel: the last one out must see everything that the others wrote. */
     if (atomic_fetch_sub_explicit(&session->references, 1, memory_order_acq_rel) != 1) return;
@@ -85,7 +91,9 @@ void kv_session_release(kv_session *session) {
     kv_buf_deinit(&session->lib_name);
     kv_buf_deinit(&session->lib_version);
     kv_buf_deinit(&session->user);
+    size_t before = session->mailbox.cap;
     kv_buf_deinit(&session->mailbox);
+    count_mail(session, before);
     kv_buf_deinit(&session->served);
     const kv_session_ops *ops = atomic_load_explicit(&session->ops, memory_order_relaxed);
     if (ops != NULL && ops->gone != NULL) ops->gone(session);
@@ -124,8 +132,10 @@ void kv_session_drain(kv_session *session, kv_buf *out) {
     kv_mutex_lock(&session->mutex);
     kv_buf_add_slice(out, kv_buf_slice(&session->mailbox));
     if (session->mailbox.failed) session->close_now = out->failed = true; /* mail was lost: the stream has a hole, so it must end */
+    size_t before = session->mailbox.cap;
     kv_buf_clear(&session->mailbox);
-    kv_buf_trim(&session->mailbox, 16 * 1024);
+    kv_buf_trim(&session->mailbox, 1024);
+    count_mail(session, before);
     atomic_store_explicit(&session->mail_len, 0, memory_order_release);
     kv_mutex_unlock(&session->mutex);
 }
@@ -153,7 +163,9 @@ void kv_session_mail(kv_ctx *c, kv_session *target, const kv_buf *bytes) {
         return;
     }
     kv_mutex_lock(&target->mutex);
+    size_t before = target->mailbox.cap;
     kv_buf_add_slice(&target->mailbox, kv_buf_slice(bytes));
+    count_mail(target, before);
     if (bytes->failed) target->mailbox.failed = true;
     atomic_store_explicit(&target->mail_len, target->mailbox.failed ? SIZE_MAX : target->mailbox.len, memory_order_release);
     kv_mutex_unlock(&target->mutex);
