@@ -309,6 +309,8 @@ static bool run_one(kv_connection *connection, const kv_request_limits *limits) 
         session->close_now = true;
         return false;
     }
+    /* What this client was told before its command ran stands before the reply: a cache that has read the reply knows what had changed by then. */
+    if (atomic_load_explicit(&session->mail_len, memory_order_acquire) > 0) kv_session_drain(session, &connection->out);
     kv_outcome outcome = kv_execute(session, request->argc, request->argv, &connection->out);
     if (outcome == KV_OUTCOME_PAUSED) {
         kv_request_back(request, before); /* it runs from the start when the pause is over */
