@@ -81,27 +81,27 @@ static inline int client_send(client *c, const char *format, ...) {
 }
 
 /* Runs a command that ends at once and compares its reply; `what` NULL: any. */
-#define RUN(c, what, ...)                                                                                                         \
-    do {                                                                                                                          \
-        CHECK(client_send((c), __VA_ARGS__) == KVCORE_DONE);                                                                      \
-        const char *wanted_reply_ = (what), *got_reply_ = client_reply(c);                                                        \
-        if (wanted_reply_ != NULL && strcmp(got_reply_, wanted_reply_) != 0) {                                                    \
-            fprintf(stderr, "%s:%d: wanted %s, got %s\n", __FILE__, __LINE__, wanted_reply_, got_reply_);                         \
-            exit(1);                                                                                                              \
-        }                                                                                                                         \
+#define RUN(c, what, ...)                                                                                 \
+    do {                                                                                                  \
+        CHECK(client_send((c), __VA_ARGS__) == KVCORE_DONE);                                              \
+        const char *wanted_reply_ = (what), *got_reply_ = client_reply(c);                                \
+        if (wanted_reply_ != NULL && strcmp(got_reply_, wanted_reply_) != 0) {                            \
+            fprintf(stderr, "%s:%d: wanted %s, got %s\n", __FILE__, __LINE__, wanted_reply_, got_reply_); \
+            exit(1);                                                                                      \
+        }                                                                                                 \
     } while (0)
 
 #define BLOCKS(c, ...) CHECK(client_send((c), __VA_ARGS__) == KVCORE_BLOCKED)
 
 /* A blocked command has ended, or ends within two seconds, with this reply. */
-#define SERVED(c, what)                                                                                                           \
-    do {                                                                                                                          \
-        CHECK(kvcore_wait((c)->client, 2000) == KVCORE_DONE);                                                                     \
-        const char *got_reply_ = client_reply(c);                                                                                 \
-        if (strcmp(got_reply_, (what)) != 0) {                                                                                    \
-            fprintf(stderr, "%s:%d: wanted %s, got %s\n", __FILE__, __LINE__, (what), got_reply_);                                \
-            exit(1);                                                                                                              \
-        }                                                                                                                         \
+#define SERVED(c, what)                                                                            \
+    do {                                                                                           \
+        CHECK(kvcore_wait((c)->client, 2000) == KVCORE_DONE);                                      \
+        const char *got_reply_ = client_reply(c);                                                  \
+        if (strcmp(got_reply_, (what)) != 0) {                                                     \
+            fprintf(stderr, "%s:%d: wanted %s, got %s\n", __FILE__, __LINE__, (what), got_reply_); \
+            exit(1);                                                                               \
+        }                                                                                          \
     } while (0)
 
 #define WAITS(c) CHECK(kvcore_wait((c)->client, 0) == KVCORE_BLOCKED)

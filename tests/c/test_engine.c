@@ -62,11 +62,48 @@ static void transactions(void) {
 /* What asks the engine about itself must not take locks that its own transaction holds. */
 static void questions_inside_exec(void) {
     static const char *const questions[] = {
-        "INFO everything", "DBSIZE",          "MEMORY STATS",     "MEMORY USAGE k", "MEMORY DOCTOR",   "CLIENT LIST",   "CLIENT INFO",     "COMMAND COUNT",
-        "SLOWLOG GET",     "LATENCY DOCTOR",  "LATENCY LATEST",   "KEYS *",         "SCAN 0",          "RANDOMKEY",     "CONFIG GET *",    "PUBSUB CHANNELS",
-        "OBJECT FREQ k",   "OBJECT ENCODING k", "CLIENT TRACKINGINFO", "WAIT 0 0",  "DEBUG DIGEST",    "DEBUG OBJECT k", "CLIENT KILL ID 9999", "CLIENT UNBLOCK 9999",
-        "CONFIG SET maxmemory 100mb", "CONFIG RESETSTAT", "SUBSCRIBE c", "UNSUBSCRIBE c", "PUBLISH c m", "UNWATCH", "FLUSHDB", "SWAPDB 0 1", "SELECT 1", "LOLWUT",
-        "CLIENT PAUSE 1", "CLIENT UNPAUSE", "MEMORY PURGE", "DEBUG SLEEP 0", "DEBUG POPULATE 10", "MEMORY MALLOC-STATS", "CLIENT SETNAME x", "CLIENT NO-EVICT on",
+        "INFO everything",
+        "DBSIZE",
+        "MEMORY STATS",
+        "MEMORY USAGE k",
+        "MEMORY DOCTOR",
+        "CLIENT LIST",
+        "CLIENT INFO",
+        "COMMAND COUNT",
+        "SLOWLOG GET",
+        "LATENCY DOCTOR",
+        "LATENCY LATEST",
+        "KEYS *",
+        "SCAN 0",
+        "RANDOMKEY",
+        "CONFIG GET *",
+        "PUBSUB CHANNELS",
+        "OBJECT FREQ k",
+        "OBJECT ENCODING k",
+        "CLIENT TRACKINGINFO",
+        "WAIT 0 0",
+        "DEBUG DIGEST",
+        "DEBUG OBJECT k",
+        "CLIENT KILL ID 9999",
+        "CLIENT UNBLOCK 9999",
+        "CONFIG SET maxmemory 100mb",
+        "CONFIG RESETSTAT",
+        "SUBSCRIBE c",
+        "UNSUBSCRIBE c",
+        "PUBLISH c m",
+        "UNWATCH",
+        "FLUSHDB",
+        "SWAPDB 0 1",
+        "SELECT 1",
+        "LOLWUT",
+        "CLIENT PAUSE 1",
+        "CLIENT UNPAUSE",
+        "MEMORY PURGE",
+        "DEBUG SLEEP 0",
+        "DEBUG POPULATE 10",
+        "MEMORY MALLOC-STATS",
+        "CLIENT SETNAME x",
+        "CLIENT NO-EVICT on",
     };
     kvcore_store *store = store_open("enable-debug-command yes\nlatency-monitor-threshold 1\n");
     client a = client_open(store), waiter = client_open(store), monitor = client_open(store);
@@ -415,7 +452,7 @@ static void expiry(void) {
     RUN(&b, "+OK|", "MULTI");
     RUN(&b, "+QUEUED|", "PING");
     RUN(&b, "*-1|", "EXEC");
-    kvcore_clock_advance(store, 1099 * 1000); /* 1199 ms since */
+    kvcore_clock_advance(store, 1099 * 1000);      /* 1199 ms since */
     CHECK(kvcore_key_count(store, 0) == 1 + 1000); /* the clock has run what fell due: 200..1199 */
     check(store);
     kvcore_clock_advance(store, -3600LL * 1000000); /* a clock that goes back revives nothing and loses nothing */
@@ -457,7 +494,7 @@ static void pauses(void) {
 /* ---- memory ---- */
 
 static void eviction(void) {
-    static const char *const policies[] = {"noeviction",      "allkeys-lru",  "allkeys-lfu",  "allkeys-random",
+    static const char *const policies[] = {"noeviction",   "allkeys-lru",  "allkeys-lfu",     "allkeys-random",
                                            "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"};
     enum { LIMIT = 6 * 1024 * 1024 };
     for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
@@ -485,7 +522,7 @@ static void eviction(void) {
         if (i >= 4) { /* what has no expiry is safe */
             RUN(&a, ":1499|", "STRLEN keep0");
         }
-        RUN(&a, ":0|", "DEL nothing"); /* what needs no memory goes on */
+        RUN(&a, ":0|", "DEL nothing");                 /* what needs no memory goes on */
         if (i == 7) RUN(&a, ":0|", "EXISTS k0 k1 k2"); /* the soonest went first */
         check(store);
         RUN(&a, NULL, "INFO stats");

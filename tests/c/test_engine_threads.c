@@ -48,7 +48,9 @@ static void join_workers(worker *workers, int count) {
 }
 
 static bool going_on(const scene *s) { return kv_mono_ns() < s->until_ns && !s->stop; }
-static scene scene_on(kvcore_store *store, double part) { return (scene){.store = store, .until_ns = kv_mono_ns() + (uint64_t)(seconds * part * 1e9)}; }
+static scene scene_on(kvcore_store *store, double part) {
+    return (scene){.store = store, .until_ns = kv_mono_ns() + (uint64_t)(seconds * part * 1e9)};
+}
 
 /* ---- hand-overs ---- */
 
@@ -115,9 +117,7 @@ static void pusher(void *arg) {
         case 3: RUN(&c, NULL, "CLIENT UNBLOCK %d", atomic_load(&s->waiter_ids[kv_rng_below(&w->rng, THREADS)])); break;
         case 4: RUN(&c, NULL, "LMOVE q%d q%d LEFT RIGHT", q, (q + 1) % 3); break;
         case 5: RUN(&c, NULL, "CLIENT LIST"); break;
-        default:
-            RUN(&c, NULL, "RPUSH q%d x", q);
-            atomic_fetch_add(&s->pushed, 1);
+        default: RUN(&c, NULL, "RPUSH q%d x", q); atomic_fetch_add(&s->pushed, 1);
         }
     }
     client_close(&c);
@@ -138,7 +138,8 @@ static void handovers(void) {
         left += (uint64_t)atoi(c.reply + 1);
     }
     if (s.pushed != s.popped + left)
-        fprintf(stderr, "%llu pushed, %llu popped, %llu left\n", (unsigned long long)s.pushed, (unsigned long long)s.popped, (unsigned long long)left);
+        fprintf(stderr, "%llu pushed, %llu popped, %llu left\n", (unsigned long long)s.pushed, (unsigned long long)s.popped,
+                (unsigned long long)left);
     CHECK(s.pushed == s.popped + left);
     CHECK(s.popped > 0);
     client_close(&c);
@@ -525,15 +526,97 @@ static void bank(void) {
 
 static void anything(void *arg) {
     static const char *const commands[] = {
-        "SET k%d %d", "GET k%d", "APPEND k%d %d", "DEL k%d", "INCR k%d", "SETRANGE k%d %d x", "RPUSH k%d %d", "LPUSH l%d %d", "LPOP l%d", "LREM l%d 0 %d", "LRANGE l%d 0 -1",
-        "LINSERT l%d BEFORE 3 %d", "SADD s%d %d a b", "SREM s%d %d", "SPOP s%d", "SINTERSTORE s%d s1 s2", "SUNION s%d s1", "HSET h%d f %d", "HDEL h%d f", "HINCRBY h%d f %d",
-        "HEXPIRE h%d %d FIELDS 1 f", "HGETALL h%d", "ZADD z%d %d m", "ZINCRBY z%d %d n", "ZPOPMIN z%d", "ZUNIONSTORE z%d 2 z1 s1", "ZRANGE z%d 0 -1", "RENAME l%d l3", "COPY l%d s%d REPLACE",
-        "MOVE k%d %d", "SELECT 0", "EXPIRE l%d %d", "PEXPIRE k%d %d", "PERSIST k%d", "TYPE k%d", "TOUCH k%d", "UNLINK l%d", "DUMP k%d", "OBJECT ENCODING k%d", "MEMORY USAGE l%d",
-        "SCAN %d", "KEYS *%d*", "RANDOMKEY", "DBSIZE", "FLUSHDB", "SWAPDB 0 %d", "MULTI", "EXEC", "DISCARD", "WATCH k%d", "UNWATCH", "SUBSCRIBE c%d", "UNSUBSCRIBE", "PUBLISH c%d %d",
-        "PSUBSCRIBE c*", "PUNSUBSCRIBE", "CLIENT TRACKING on", "CLIENT TRACKING off", "CLIENT LIST", "CLIENT SETNAME n%d", "CLIENT KILL ID %d", "CLIENT UNBLOCK %d", "CLIENT INFO", "INFO",
-        "CONFIG GET max*", "CONFIG SET maxmemory-policy allkeys-lfu", "CONFIG SET hz %d0", "SLOWLOG GET", "LATENCY LATEST", "MONITOR", "RESET", "HELLO 3", "HELLO 2", "BLPOP l%d l2 0.01",
-        "BRPOP l%d 0.001", "BLMOVE l%d l%d LEFT RIGHT 0.002", "BZPOPMAX z%d z2 0.01", "BLMPOP 0.01 2 l%d l2 LEFT", "SORT l%d", "SORT s%d STORE l3", "LMPOP 2 l%d l1 LEFT", "LCS k%d k1",
-        "MSET k%d %d k1 2", "MSETNX k%d %d k9 1", "GETEX k%d PX %d", "SET k%d v PX %d", "PUBSUB NUMPAT", "COMMAND COUNT", "TIME", "CLIENT NO-TOUCH on", "CLIENT TRACKINGINFO",
+        "SET k%d %d",
+        "GET k%d",
+        "APPEND k%d %d",
+        "DEL k%d",
+        "INCR k%d",
+        "SETRANGE k%d %d x",
+        "RPUSH k%d %d",
+        "LPUSH l%d %d",
+        "LPOP l%d",
+        "LREM l%d 0 %d",
+        "LRANGE l%d 0 -1",
+        "LINSERT l%d BEFORE 3 %d",
+        "SADD s%d %d a b",
+        "SREM s%d %d",
+        "SPOP s%d",
+        "SINTERSTORE s%d s1 s2",
+        "SUNION s%d s1",
+        "HSET h%d f %d",
+        "HDEL h%d f",
+        "HINCRBY h%d f %d",
+        "HEXPIRE h%d %d FIELDS 1 f",
+        "HGETALL h%d",
+        "ZADD z%d %d m",
+        "ZINCRBY z%d %d n",
+        "ZPOPMIN z%d",
+        "ZUNIONSTORE z%d 2 z1 s1",
+        "ZRANGE z%d 0 -1",
+        "RENAME l%d l3",
+        "COPY l%d s%d REPLACE",
+        "MOVE k%d %d",
+        "SELECT 0",
+        "EXPIRE l%d %d",
+        "PEXPIRE k%d %d",
+        "PERSIST k%d",
+        "TYPE k%d",
+        "TOUCH k%d",
+        "UNLINK l%d",
+        "DUMP k%d",
+        "OBJECT ENCODING k%d",
+        "MEMORY USAGE l%d",
+        "SCAN %d",
+        "KEYS *%d*",
+        "RANDOMKEY",
+        "DBSIZE",
+        "FLUSHDB",
+        "SWAPDB 0 %d",
+        "MULTI",
+        "EXEC",
+        "DISCARD",
+        "WATCH k%d",
+        "UNWATCH",
+        "SUBSCRIBE c%d",
+        "UNSUBSCRIBE",
+        "PUBLISH c%d %d",
+        "PSUBSCRIBE c*",
+        "PUNSUBSCRIBE",
+        "CLIENT TRACKING on",
+        "CLIENT TRACKING off",
+        "CLIENT LIST",
+        "CLIENT SETNAME n%d",
+        "CLIENT KILL ID %d",
+        "CLIENT UNBLOCK %d",
+        "CLIENT INFO",
+        "INFO",
+        "CONFIG GET max*",
+        "CONFIG SET maxmemory-policy allkeys-lfu",
+        "CONFIG SET hz %d0",
+        "SLOWLOG GET",
+        "LATENCY LATEST",
+        "MONITOR",
+        "RESET",
+        "HELLO 3",
+        "HELLO 2",
+        "BLPOP l%d l2 0.01",
+        "BRPOP l%d 0.001",
+        "BLMOVE l%d l%d LEFT RIGHT 0.002",
+        "BZPOPMAX z%d z2 0.01",
+        "BLMPOP 0.01 2 l%d l2 LEFT",
+        "SORT l%d",
+        "SORT s%d STORE l3",
+        "LMPOP 2 l%d l1 LEFT",
+        "LCS k%d k1",
+        "MSET k%d %d k1 2",
+        "MSETNX k%d %d k9 1",
+        "GETEX k%d PX %d",
+        "SET k%d v PX %d",
+        "PUBSUB NUMPAT",
+        "COMMAND COUNT",
+        "TIME",
+        "CLIENT NO-TOUCH on",
+        "CLIENT TRACKINGINFO",
     };
     worker *w = arg;
     scene *s = w->scene;

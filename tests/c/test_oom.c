@@ -104,7 +104,8 @@ static bool next_example(char **at, example *out) {
 
 static const char *const encodings[] = {
     "",
-    "hash-max-listpack-entries 0\nset-max-listpack-entries 0\nset-max-intset-entries 0\nzset-max-listpack-entries 0\nlist-max-listpack-size 1\n",
+    "hash-max-listpack-entries 0\nset-max-listpack-entries 0\nset-max-intset-entries 0\nzset-max-listpack-entries "
+    "0\nlist-max-listpack-size 1\n",
 };
 
 static int run_step(client *c, const step *s) {
@@ -224,7 +225,9 @@ static void judge_mail(client clients[3], const char *reply) {
     (void)reply;
     const char *mail = client_mail(&clients[1]);
     CHECK(mail[0] == 0 || mail[strlen(mail) - 1] == '|');
-    if (mail[0] != 0) CHECK(strcmp(mail, "*3|$7|message|$1|c|$4|text|") == 0 || strncmp(mail, "*4|$8|pmessage|", 14) == 0 || strchr("+$", mail[0]) != NULL);
+    if (mail[0] != 0)
+        CHECK(strcmp(mail, "*3|$7|message|$1|c|$4|text|") == 0 || strncmp(mail, "*4|$8|pmessage|", 14) == 0 ||
+              strchr("+$", mail[0]) != NULL);
 }
 
 static void judge_nothing(client clients[3], const char *reply) { (void)clients, (void)reply; }
@@ -244,7 +247,11 @@ static const scene scenes[] = {
     {"subscriptions", "", {"1 SUBSCRIBE a"}, "1 SUBSCRIBE b c d e f g", judge_nothing},
     {"a queue", "", {"0 MULTI", "0 SET a 1", "0 SET b 2"}, "0 EXEC", judge_nothing},
     {"watches", "", {"0 WATCH z"}, "0 WATCH a b c d", judge_nothing},
-    {"eviction", "maxmemory 1mb\nmaxmemory-policy allkeys-lru\nnotify-keyspace-events Ee\n", {"1 SUBSCRIBE __keyevent@0__:evicted", "0 SET a v", "0 SET b v"}, "0 SET c v", judge_nothing},
+    {"eviction",
+     "maxmemory 1mb\nmaxmemory-policy allkeys-lru\nnotify-keyspace-events Ee\n",
+     {"1 SUBSCRIBE __keyevent@0__:evicted", "0 SET a v", "0 SET b v"},
+     "0 SET c v",
+     judge_nothing},
     {"a logged command", "commandlog-execution-slower-than 0\nlatency-tracking yes\n", {NULL}, "0 SET k v", judge_nothing},
     {"a database is swapped in", "", {"1 BLPOP k 0", "0 SELECT 1", "0 RPUSH k x"}, "0 SWAPDB 0 1", judge_nothing},
     {"a name", "", {NULL}, "0 CLIENT SETNAME somebody", judge_nothing},
@@ -257,7 +264,8 @@ static bool try_scene(const scene *s, int k, bool forever) {
     kvcore_store *store = store_open(all);
     client clients[3];
     for (int i = 0; i < 3; i++) clients[i] = client_open(store);
-    for (size_t i = 0; i < sizeof s->setup / sizeof *s->setup && s->setup[i] != NULL; i++) client_send(&clients[s->setup[i][0] - '0'], "%s", s->setup[i] + 2);
+    for (size_t i = 0; i < sizeof s->setup / sizeof *s->setup && s->setup[i] != NULL; i++)
+        client_send(&clients[s->setup[i][0] - '0'], "%s", s->setup[i] + 2);
     client_mail(&clients[1]);
     client *actor = &clients[s->last[0] - '0'];
     int64_t tried = kvcore_fail_allocation(store, k, forever);

@@ -45,7 +45,9 @@ static bool naive_number(const char *text, size_t len, long long *out) {
     return true;
 }
 
-static int hex(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; }
+static int hex(char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
 static bool is_blank(char c) { return c != 0 && strchr(" \t\n\r\v\f", c) != NULL; }
 
 /* An inline line, its words said to `r`. -1: unbalanced quotes. Else their number. */
@@ -222,7 +224,8 @@ static void same(const result *wanted, const result *got, const char *how, size_
 /* ---- the tests ---- */
 
 static const char *const scripts[] = {
-    "*1\r\n$4\r\nPING\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\nGET 'a b' \"c\\x41\\n\"\r\n\r\n*0\r\n*-1\r\n*2\r\n$3\r\nGET\r\n$2\r\n\r\n\r\nlast word\n*2\r\n$1\r\na\r\n$3\r\nb",
+    "*1\r\n$4\r\nPING\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\nGET 'a b' "
+    "\"c\\x41\\n\"\r\n\r\n*0\r\n*-1\r\n*2\r\n$3\r\nGET\r\n$2\r\n\r\n\r\nlast word\n*2\r\n$1\r\na\r\n$3\r\nb",
     "*2\r\n$4\r\nECHO\r\n$5\r\nhello\r\n*1\r\n:4\r\n",
     "SET k \"unbalanced\r\nPING\r\n",
     "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nvPING\r\n",
@@ -267,8 +270,11 @@ static uint64_t random_next(uint64_t *state) {
 static size_t below(uint64_t *state, size_t n) { return (size_t)(random_next(state) % n); }
 
 static size_t make_stream(char *out, uint64_t *rng) {
-    static const char *const pieces[] = {"*1\r\n",     "*2\r\n",   "*3\r\n", "$1\r\nx\r\n", "$2\r\nab\r\n", "$3\r\nGET\r\n", "$0\r\n\r\n", "PING\r\n", "GET k\n", "\r\n",  "*0\r\n", "'", "\"",
-                                         "\\x4",        " ",        "$-1\r\n", "*-1\r\n",     "$",           "*",            "\r",          "\n",        "$16385\r\n", "*11\r\n", "*2147483648\r\n", "$536870913\r\n", "a"};
+    static const char *const pieces[] = {
+        "*1\r\n",         "*2\r\n", "*3\r\n", "$1\r\nx\r\n", "$2\r\nab\r\n", "$3\r\nGET\r\n", "$0\r\n\r\n", "PING\r\n",
+        "GET k\n",        "\r\n",   "*0\r\n", "'",           "\"",           "\\x4",          " ",          "$-1\r\n",
+        "*-1\r\n",        "$",      "*",      "\r",          "\n",           "$16385\r\n",    "*11\r\n",    "*2147483648\r\n",
+        "$536870913\r\n", "a"};
     size_t n = 0;
     for (size_t i = 1 + below(rng, 30); i > 0; i--) {
         const char *piece = pieces[below(rng, below(rng, 3) == 0 ? sizeof pieces / sizeof *pieces : 12)];
@@ -333,8 +339,13 @@ static void memory_follows_bytes(void) {
 
 static void long_lines(void) {
     enum { LONG = 70000 };
-    static const struct { char first; const char *error; } lines[] = {
-        {'P', "too big inline request"}, {'*', "too big mbulk count string"}, {'$', "too big bulk count string"}, {0, "too big inline request"}};
+    static const struct {
+        char first;
+        const char *error;
+    } lines[] = {{'P', "too big inline request"},
+                 {'*', "too big mbulk count string"},
+                 {'$', "too big bulk count string"},
+                 {0, "too big inline request"}};
     char *line = malloc(LONG);
     CHECK(line != NULL);
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
@@ -355,7 +366,8 @@ static void long_lines(void) {
 
 #ifdef KV_FAULTS
 static void out_of_memory(void) {
-    const char *text = "*9\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n$1\r\nd\r\n$1\r\ne\r\n$1\r\nf\r\n$1\r\ng\r\n$1\r\nh\r\n$1\r\ni\r\nGET 'a b c' d e f g h i j k\r\n";
+    const char *text = "*9\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n$1\r\nd\r\n$1\r\ne\r\n$1\r\nf\r\n$1\r\ng\r\n$1\r\nh\r\n$1\r\ni\r\nGET 'a b "
+                       "c' d e f g h i j k\r\n";
     for (int k = 0; k < 12; k++) {
         kv_mem mem;
         kv_mem_init(&mem);

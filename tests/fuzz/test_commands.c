@@ -34,21 +34,29 @@ static const char *value_end(const char *at, const char *end, int protocol, int 
     const char *body = line + 2;
     long long n = 0;
     switch (*at) {
-    case '+': case '-': return memchr(at, 0, (size_t)(line - at)) == NULL ? body : NULL;
+    case '+':
+    case '-': return memchr(at, 0, (size_t)(line - at)) == NULL ? body : NULL;
     case ':': return is_number(at + 1, line, &n) ? body : NULL;
     case '_': return protocol == 3 && line == at + 1 ? body : NULL;
     case '#': return protocol == 3 && line == at + 2 && (at[1] == 't' || at[1] == 'f') ? body : NULL;
-    case ',': case '(': return protocol == 3 && line > at + 1 ? body : NULL;
-    case '$': case '=': case '!':
+    case ',':
+    case '(': return protocol == 3 && line > at + 1 ? body : NULL;
+    case '$':
+    case '=':
+    case '!':
         if (!is_number(at + 1, line, &n) || (*at != '$' && protocol == 2)) return NULL;
         if (n == -1) return protocol == 2 ? body : NULL;
         if (n < 0 || end - body < n + 2 || memcmp(body + n, "\r\n", 2) != 0) return NULL;
         return body + n + 2;
-    case '*': case '%': case '~': case '>':
+    case '*':
+    case '%':
+    case '~':
+    case '>':
         if (!is_number(at + 1, line, &n) || (*at != '*' && protocol == 2)) return NULL;
         if (n == -1) return protocol == 2 && *at == '*' ? body : NULL;
         if (n < 0) return NULL;
-        for (long long i = *at == '%' ? 2 * n : n; i > 0 && body != NULL; i--) body = body < end ? value_end(body, end, protocol, depth + 1) : NULL;
+        for (long long i = *at == '%' ? 2 * n : n; i > 0 && body != NULL; i--)
+            body = body < end ? value_end(body, end, protocol, depth + 1) : NULL;
         return body;
     default: return NULL;
     }
@@ -67,17 +75,133 @@ static int values_in(const char *bytes, size_t len, int protocol) {
 /* ---- words ---- */
 
 static const char *const words[] = {
-    "k1", "k2", "l1", "l2", "s1", "s2", "h1", "h2", "z1", "z2", "nokey", "0", "1", "2", "3", "10", "-1", "-2", "1.5", "inf", "-inf", "nan", "+inf", "(1", "[a", "-", "+",
-    "9223372036854775807", "-9223372036854775808", "9223372036854775808", "18446744073709551616", "4294967296", "2147483648", "536870912", "1e400", "0x10", "", " ", "a", "b", "c", "*", "k*", "[",
-    "a\r\nb", "\n", "EX", "PX", "EXAT", "PXAT", "NX", "XX", "GT", "LT", "CH", "INCR", "KEEPTTL", "GET", "PERSIST", "LEFT", "RIGHT", "BEFORE", "AFTER", "COUNT", "MATCH", "TYPE", "LIMIT", "WITHSCORES",
-    "WITHSCORE", "WEIGHTS", "AGGREGATE", "SUM", "MIN", "MAX", "BYSCORE", "BYLEX", "REV", "FIELDS", "FNX", "FXX", "REPLACE", "DB", "BY", "ALPHA", "DESC", "STORE", "#", "nosort", "ASYNC", "SYNC",
-    "LEN", "IDX", "WITHMATCHLEN", "MINMATCHLEN", "RANK", "MAXLEN", "WITHVALUES", "NOVALUES", "on", "off", "yes", "no", "ID", "string", "list", "set", "zset", "hash", "maxmemory-policy", "allkeys-lru",
-    "list-max-listpack-size", "hz", "NOLOOP", "BCAST", "PREFIX", "OPTIN", "REDIRECT", "IFEQ", "0.001", "set-max-intset-entries", "hash-max-listpack-entries",
+    "k1",
+    "k2",
+    "l1",
+    "l2",
+    "s1",
+    "s2",
+    "h1",
+    "h2",
+    "z1",
+    "z2",
+    "nokey",
+    "0",
+    "1",
+    "2",
+    "3",
+    "10",
+    "-1",
+    "-2",
+    "1.5",
+    "inf",
+    "-inf",
+    "nan",
+    "+inf",
+    "(1",
+    "[a",
+    "-",
+    "+",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775808",
+    "18446744073709551616",
+    "4294967296",
+    "2147483648",
+    "536870912",
+    "1e400",
+    "0x10",
+    "",
+    " ",
+    "a",
+    "b",
+    "c",
+    "*",
+    "k*",
+    "[",
+    "a\r\nb",
+    "\n",
+    "EX",
+    "PX",
+    "EXAT",
+    "PXAT",
+    "NX",
+    "XX",
+    "GT",
+    "LT",
+    "CH",
+    "INCR",
+    "KEEPTTL",
+    "GET",
+    "PERSIST",
+    "LEFT",
+    "RIGHT",
+    "BEFORE",
+    "AFTER",
+    "COUNT",
+    "MATCH",
+    "TYPE",
+    "LIMIT",
+    "WITHSCORES",
+    "WITHSCORE",
+    "WEIGHTS",
+    "AGGREGATE",
+    "SUM",
+    "MIN",
+    "MAX",
+    "BYSCORE",
+    "BYLEX",
+    "REV",
+    "FIELDS",
+    "FNX",
+    "FXX",
+    "REPLACE",
+    "DB",
+    "BY",
+    "ALPHA",
+    "DESC",
+    "STORE",
+    "#",
+    "nosort",
+    "ASYNC",
+    "SYNC",
+    "LEN",
+    "IDX",
+    "WITHMATCHLEN",
+    "MINMATCHLEN",
+    "RANK",
+    "MAXLEN",
+    "WITHVALUES",
+    "NOVALUES",
+    "on",
+    "off",
+    "yes",
+    "no",
+    "ID",
+    "string",
+    "list",
+    "set",
+    "zset",
+    "hash",
+    "maxmemory-policy",
+    "allkeys-lru",
+    "list-max-listpack-size",
+    "hz",
+    "NOLOOP",
+    "BCAST",
+    "PREFIX",
+    "OPTIN",
+    "REDIRECT",
+    "IFEQ",
+    "0.001",
+    "set-max-intset-entries",
+    "hash-max-listpack-entries",
 };
 
 static bool is_left_out(const char *name) {
     /* They wait, end the process, or stop the others. */
-    static const char *const names[] = {"shutdown", "debug", "client|pause", "client|reply", "client|kill", "monitor", "quit", "config|rewrite", "save", "bgsave"};
+    static const char *const names[] = {"shutdown", "debug", "client|pause",   "client|reply", "client|kill",
+                                        "monitor",  "quit",  "config|rewrite", "save",         "bgsave"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0) return true;
     return false;
@@ -101,7 +225,10 @@ static size_t put_word(char *out, kv_rng *rng) {
         memset(out, 'v', len);
         return len;
     case 2: return (size_t)snprintf(out, 600, "%lld", (long long)(kv_rng_next(rng) >> kv_rng_below(rng, 64)));
-    default: len = strlen(word); memcpy(out, word, len); return len;
+    default:
+        len = strlen(word);
+        memcpy(out, word, len);
+        return len;
     }
 }
 
@@ -117,7 +244,8 @@ typedef struct fuzz {
 static int protocol_of(int who) { return who % 2 == 0 ? 2 : 3; }
 
 static void fail(const fuzz *f, int who, const kv_command *command, int argc, const size_t *lengths, const char *reply, size_t len) {
-    fprintf(stderr, "FUZZ_SEED=%llu, RESP%d: not one well-formed reply to %s", (unsigned long long)f->seed, protocol_of(who), command->full_name);
+    fprintf(stderr, "FUZZ_SEED=%llu, RESP%d: not one well-formed reply to %s", (unsigned long long)f->seed, protocol_of(who),
+            command->full_name);
     for (int i = 1; i < argc; i++) {
         fprintf(stderr, " '");
         fwrite(bytes[i], 1, lengths[i] > 60 ? 60 : lengths[i], stderr);
@@ -160,7 +288,8 @@ static void one_call(fuzz *f) {
 }
 
 static void fill(fuzz *f) {
-    static const char *const lines[] = {"SET k1 10", "SET k2 text", "RPUSH l1 a b c 1 2", "RPUSH l2 x", "SADD s1 1 2 3", "SADD s2 a b c", "HSET h1 a 1 b x", "HSET h2 f v", "ZADD z1 1 a 2 b 3 c", "ZADD z2 0 x 0 y"};
+    static const char *const lines[] = {"SET k1 10",     "SET k2 text",     "RPUSH l1 a b c 1 2", "RPUSH l2 x",          "SADD s1 1 2 3",
+                                        "SADD s2 a b c", "HSET h1 a 1 b x", "HSET h2 f v",        "ZADD z1 1 a 2 b 3 c", "ZADD z2 0 x 0 y"};
     client c = {.client = f->clients[0]};
     RUN(&c, NULL, "RESET");
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) client_send(&c, "%s", lines[i]);

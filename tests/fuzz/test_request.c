@@ -50,7 +50,8 @@ static void add_multibulk(stream *s, uint64_t *r) {
 }
 
 static void add_inline(stream *s, uint64_t *r) {
-    static const char *const pieces[] = {"SET", " ", "  ", "key", "\"a b\"", "\"\\x41\\n\"", "'it''s'", "'\\''", "\t", "x", "\"", "'", "\\", "\xff"};
+    static const char *const pieces[] = {"SET",   " ",  "  ", "key", "\"a b\"", "\"\\x41\\n\"", "'it''s'",
+                                         "'\\''", "\t", "x",  "\"",  "'",       "\\",           "\xff"};
     size_t count = below(r, 8);
     for (size_t i = 0; i < count; i++) put_text(s, pieces[below(r, sizeof pieces / sizeof *pieces)]);
     put_text(s, below(r, 4) == 0 ? "\n" : "\r\n");
@@ -58,9 +59,26 @@ static void add_inline(stream *s, uint64_t *r) {
 
 /* Lengths that have hurt parsers before. */
 static void add_odd(stream *s, uint64_t *r) {
-    static const char *const odd[] = {"*-1\r\n", "*0\r\n", "*1\r\n$-1\r\n", "*1\r\n$0\r\n\r\n", "*2147483648\r\n", "*1048577\r\n", "*1\r\n$536870913\r\n",
-                                      "*1\r\n$9223372036854775807\r\n", "*1\r\n$99999999999999999999\r\n", "*+1\r\n", "* 1\r\n", "*1\r\n:1\r\n", "*1\n$1\nx\n",
-                                      "\r\n", "\n", "*3\r\n$3\r\nSET\r\n$1\r\n", "*1\r\n$3\r\nabcd\r\n", "*1000000\r\n", "*1\r\n$16385\r\n", "*11\r\n"};
+    static const char *const odd[] = {"*-1\r\n",
+                                      "*0\r\n",
+                                      "*1\r\n$-1\r\n",
+                                      "*1\r\n$0\r\n\r\n",
+                                      "*2147483648\r\n",
+                                      "*1048577\r\n",
+                                      "*1\r\n$536870913\r\n",
+                                      "*1\r\n$9223372036854775807\r\n",
+                                      "*1\r\n$99999999999999999999\r\n",
+                                      "*+1\r\n",
+                                      "* 1\r\n",
+                                      "*1\r\n:1\r\n",
+                                      "*1\n$1\nx\n",
+                                      "\r\n",
+                                      "\n",
+                                      "*3\r\n$3\r\nSET\r\n$1\r\n",
+                                      "*1\r\n$3\r\nabcd\r\n",
+                                      "*1000000\r\n",
+                                      "*1\r\n$16385\r\n",
+                                      "*11\r\n"};
     put_text(s, odd[below(r, sizeof odd / sizeof *odd)]);
 }
 
@@ -76,7 +94,7 @@ static void mutate(stream *s, uint64_t *r) {
     }
 }
 
-static void make_stream(stream *s, uint64_t *r) {
+__attribute__((unused)) static void make_stream(stream *s, uint64_t *r) {
     s->len = 0;
     for (size_t n = 1 + below(r, 6); n > 0; n--) {
         size_t kind = below(r, 10);
@@ -149,6 +167,30 @@ static outcome parse(const stream *s, const kv_request_limits *limits, uint64_t 
     return o;
 }
 
+static void same_in_pieces(const stream *s, const kv_request_limits *limits, const outcome *whole, uint64_t *pieces, uint64_t seed) {
+    outcome pieced = parse(s, limits, pieces);
+    bool same = whole->digest == pieced.digest && whole->commands == pieced.commands && whole->end == pieced.end &&
+                strcmp(whole->error, pieced.error) == 0;
+    if (!same)
+        fprintf(stderr, "FUZZ_SEED=%llu: whole and pieces differ: %zu and %zu commands, '%s' and '%s'\n", (unsigned long long)seed,
+                whole->commands, pieced.commands, whole->error, pieced.error);
+    CHECK(same);
+}
+
+#ifdef KV_LIBFUZZER /* clang -fsanitize=fuzzer,address -DKV_LIBFUZZER with the sources of the first line: the first bytes choose limits and pieces */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static stream s;
+    if (size < 2 || size - 2 > STREAM_MAX) return 0;
+    s.len = 0;
+    put(&s, data + 2, size - 2);
+    kv_request_limits limits = {.max_bulk = 512 * 1024 * 1024, .authenticated = (data[0] & 1) != 0};
+    uint64_t pieces = (uint64_t)data[1] << 8 | data[0] | 1;
+    outcome whole = parse(&s, &limits, NULL);
+    same_in_pieces(&s, &limits, &whole, &pieces, 0);
+    return 0;
+}
+#else
 int main(void) {
     const char *seconds = getenv("FUZZ_SECONDS"), *from = getenv("FUZZ_SEED");
     time_t end = time(NULL) + (seconds != NULL ? atoi(seconds) : 2);
@@ -162,12 +204,7 @@ int main(void) {
             outcome whole = parse(&s, &limits, NULL);
             for (int k = 0; k < 3; k++) {
                 pieces = random_next(&r);
-                outcome pieced = parse(&s, &limits, &pieces);
-                bool same = whole.digest == pieced.digest && whole.commands == pieced.commands && whole.end == pieced.end &&
-                            strcmp(whole.error, pieced.error) == 0;
-                if (!same) fprintf(stderr, "FUZZ_SEED=%llu: whole and pieces differ: %zu and %zu commands, '%s' and '%s'\n", (unsigned long long)seed,
-                                   whole.commands, pieced.commands, whole.error, pieced.error);
-                CHECK(same);
+                same_in_pieces(&s, &limits, &whole, &pieces, seed);
             }
             commands += whole.commands;
             errors += whole.end == KV_REQUEST_ERROR;
@@ -178,3 +215,4 @@ int main(void) {
            (unsigned long long)errors);
     return 0;
 }
+#endif
