@@ -127,8 +127,16 @@ static void test_locks_all(void) {
     static const struct {
         const char *line;
         bool all;
-    } rows[] = {{"KEYS *", true}, {"GET k", false}, {"SORT k", false}, {"SORT k BY nosort", false}, {"SORT k BY w_*", true},
-                {"SORT k GET #", false}, {"SORT k GET #  GET a*", true}, {"FLUSHALL", true}, {"DBSIZE", true}, {"SCAN 0", false}};
+    } rows[] = {{"KEYS *", true},
+                {"GET k", false},
+                {"SORT k", false},
+                {"SORT k BY nosort", false},
+                {"SORT k BY w_*", true},
+                {"SORT k GET #", false},
+                {"SORT k GET #  GET a*", true},
+                {"FLUSHALL", true},
+                {"DBSIZE", true},
+                {"SCAN 0", false}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         kv_slice argv[WORDS_MAX];
         const kv_command *command;

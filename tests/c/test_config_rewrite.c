@@ -10,7 +10,9 @@ enum { ROUNDS = 300 };
 
 /* Options that take any text, and some that take numbers or words. */
 static const char *const texts[] = {"requirepass", "availability-zone", "ignore-warnings"};
-static const struct { const char *name, *value; } words[] = {
+static const struct {
+    const char *name, *value;
+} words[] = {
     {"hz", "50"},
     {"maxmemory", "3gb"},
     {"maxmemory-policy", "allkeys-lfu"},
@@ -53,7 +55,9 @@ static void check_same(kv_settings *a, kv_settings *b, kv_mem *mem) {
 
 static void one_round(kv_rng *rng, kv_mem *mem) {
     static const char *const files[] = {
-        "", "# only a comment", "hz 11\n\n# between\nhz 12\nrequirepass old\n",
+        "",
+        "# only a comment",
+        "hz 11\n\n# between\nhz 12\nrequirepass old\n",
     };
     kv_settings settings, again;
     kv_buf first, second;

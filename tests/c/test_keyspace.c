@@ -9,7 +9,7 @@
 enum { IDS = 120, DBS = 3, TEXT_MAX = 300 };
 
 typedef struct model_key {
-    int kind; /* 0 absent, 1 string, 2 list, 3 hash */
+    int kind;   /* 0 absent, 1 string, 2 list, 3 hash */
     size_t len; /* string bytes, or elements */
     uint8_t text[TEXT_MAX];
     int64_t expire_ms;
@@ -115,10 +115,8 @@ static size_t some_text(world *w, uint8_t out[TEXT_MAX]) {
 }
 
 static void expect_rule(model_key *m, kv_expire_rule rule, int64_t expire_ms) {
-    if (rule == KV_EXPIRE_AT)
-        m->expire_ms = expire_ms;
-    else if (rule == KV_EXPIRE_CLEAR || m->kind == 0)
-        m->expire_ms = KV_NO_EXPIRE;
+    if (rule == KV_EXPIRE_AT) m->expire_ms = expire_ms;
+    else if (rule == KV_EXPIRE_CLEAR || m->kind == 0) m->expire_ms = KV_NO_EXPIRE;
 }
 
 static void do_set(world *w, place *p) {
@@ -137,9 +135,9 @@ static void do_set(world *w, place *p) {
         p->model->len = len;
         memcpy(p->model->text, text, len);
         int64_t num;
-        kv_enc want = kv_parse_i64(kv_slice_of(text, len), &num)                       ? KV_ENC_INT
+        kv_enc want = kv_parse_i64(kv_slice_of(text, len), &num)                                 ? KV_ENC_INT
                       : kv_entry_embeds(p->key.len, len, had_expiry || p->model->expire_ms >= 0) ? KV_ENC_EMBSTR
-                                                                                      : KV_ENC_RAW;
+                                                                                                 : KV_ENC_RAW;
         CHECK(v->enc == want);
         CHECK(v == kv_keydb_find(p->keydb, p->hash, p->key));
     } else {
@@ -180,10 +178,8 @@ static void do_expire(world *w, place *p) {
 static void do_delete(world *w, place *p) {
     if (p->v == NULL) return;
     arm(w);
-    if (below(w, 2) == 0)
-        kv_keydb_delete(p->keydb, p->hash, p->v);
-    else
-        kv_shard_dispose(p->shard, kv_keydb_detach(p->keydb, p->hash, p->v));
+    if (below(w, 2) == 0) kv_keydb_delete(p->keydb, p->hash, p->v);
+    else kv_shard_dispose(p->shard, kv_keydb_detach(p->keydb, p->hash, p->v));
     disarm(w);
     p->model->kind = 0;
     look_again(p);
@@ -360,8 +356,7 @@ static void do_scan(world *w) {
     unsigned shard;
     if (kv_store_random_shard(&w->store, (unsigned)seen.db, &w->rng, &shard) == KV_OK)
         CHECK(kv_keydb_random(kv_shard_db(&w->store.shards[shard], (unsigned)seen.db)) != NULL);
-    else
-        CHECK(expected == 0);
+    else CHECK(expected == 0);
 }
 
 static void do_victim(world *w) {

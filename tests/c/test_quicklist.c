@@ -64,9 +64,11 @@ static void compare(const world *w, const kv_quicklist *list) {
     kv_ql_pos pos;
     char scratch[KV_LP_SCRATCH];
     size_t n = 0;
-    for (bool more = kv_quicklist_at(list, 0, &pos); more; more = kv_ql_next(&pos)) CHECK(n < w->count && same(w->items[n++], kv_ql_text(&pos, scratch)));
+    for (bool more = kv_quicklist_at(list, 0, &pos); more; more = kv_ql_next(&pos))
+        CHECK(n < w->count && same(w->items[n++], kv_ql_text(&pos, scratch)));
     CHECK(n == w->count);
-    for (bool more = kv_quicklist_at(list, -1, &pos); more; more = kv_ql_prev(&pos)) CHECK(n > 0 && same(w->items[--n], kv_ql_text(&pos, scratch)));
+    for (bool more = kv_quicklist_at(list, -1, &pos); more; more = kv_ql_prev(&pos))
+        CHECK(n > 0 && same(w->items[--n], kv_ql_text(&pos, scratch)));
     CHECK(n == 0);
 }
 
@@ -158,26 +160,30 @@ static void step(world *w, unsigned growth) {
     size_t at = below(w, w->count + 1);
     bool there = at < w->count, grow = below(w, 100) < growth;
     switch (below(w, 16)) {
-    case 0: case 1: case 2:
+    case 0:
+    case 1:
+    case 2:
         if (w->count < MOST && grow) {
             kv_ql_end end = below(w, 2) == 0 ? KV_QL_HEAD : KV_QL_TAIL;
             if (survived(w, kv_quicklist_push(w->list, end, item))) oracle_add(w, end == KV_QL_HEAD ? 0 : w->count, item);
         } else if (!grow) {
             kv_ql_end end = below(w, 2) == 0 ? KV_QL_HEAD : KV_QL_TAIL;
-            if (w->count == 0)
-                CHECK(kv_quicklist_pop(w->list, end) == KV_ENOTFOUND);
-            else if (survived(w, kv_quicklist_pop(w->list, end)))
-                oracle_drop(w, end == KV_QL_HEAD ? 0 : w->count - 1, 1);
+            if (w->count == 0) CHECK(kv_quicklist_pop(w->list, end) == KV_ENOTFOUND);
+            else if (survived(w, kv_quicklist_pop(w->list, end))) oracle_drop(w, end == KV_QL_HEAD ? 0 : w->count - 1, 1);
         }
         break;
-    case 3: case 4: case 5: case 6: {
+    case 3:
+    case 4:
+    case 5:
+    case 6: {
         bool after = below(w, 2) == 0;
         if (!there || w->count >= MOST || !grow) break;
         CHECK(kv_quicklist_at(w->list, (int64_t)at, &pos));
         if (survived(w, kv_quicklist_insert(w->list, &pos, after, item))) oracle_add(w, at + after, item);
         break;
     }
-    case 7: case 8:
+    case 7:
+    case 8:
         CHECK(kv_quicklist_at(w->list, (int64_t)at, &pos) == there);
         if (!there || !survived(w, kv_quicklist_set(w->list, &pos, item))) break;
         free(w->items[at].ptr);
@@ -195,10 +201,15 @@ static void step(world *w, unsigned growth) {
         oracle_drop(w, at, n);
         break;
     }
-    case 10: if (!grow || below(w, 4) == 0) remove_equal(w, item); break;
+    case 10:
+        if (!grow || below(w, 4) == 0) remove_equal(w, item);
+        break;
     case 11: find_equal(w, item); break;
-    case 12: case 13: rotate(w); break;
-    case 14: if (!grow) delete_walk(w); break;
+    case 12:
+    case 13: rotate(w); break;
+    case 14:
+        if (!grow) delete_walk(w);
+        break;
     default: small_and_back(w); break;
     }
 }
@@ -269,10 +280,8 @@ static void test_whole_nodes(void) {
         lp = kv_lp_append(arena, kv_lp_new(arena), KV_LIT("abc"));
         atomic_store(&mem.fail_after, fail);
         list = kv_quicklist_from_listpack(arena, lp, 0, 2);
-        if (list == NULL)
-            kv_lp_free(arena, lp);
-        else
-            CHECK(list->fill == 1 && kv_quicklist_count(list) == 1);
+        if (list == NULL) kv_lp_free(arena, lp);
+        else CHECK(list->fill == 1 && kv_quicklist_count(list) == 1);
         atomic_store(&mem.fail_after, -1);
         kv_quicklist_free(list);
         CHECK(kv_arena_used(arena) == 0);

@@ -63,7 +63,18 @@ int main(void) {
             free(copy);
         }
     }
-    static const char *const odd[] = {"", "*", "*2", "*2\r", "*2\r\n", "*2\r\n$", "*2\r\n$99999\r\nx", "*99999\r\n", "*-1\r\n", "*2\r\n$-1\r\n", "*2\r\n$3\r\nGET\r\n:1\r\n", "*00002\r\n$3\r\nGET\r\n$1\r\nk\r\n"};
+    static const char *const odd[] = {"",
+                                      "*",
+                                      "*2",
+                                      "*2\r",
+                                      "*2\r\n",
+                                      "*2\r\n$",
+                                      "*2\r\n$99999\r\nx",
+                                      "*99999\r\n",
+                                      "*-1\r\n",
+                                      "*2\r\n$-1\r\n",
+                                      "*2\r\n$3\r\nGET\r\n:1\r\n",
+                                      "*00002\r\n$3\r\nGET\r\n$1\r\nk\r\n"};
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
         kv_mem mem;
         kv_mem_init(&mem);

@@ -40,10 +40,8 @@ static size_t oracle_rank(const world *w, const kv_zelem *elem) {
     size_t low = 0, high = w->count;
     while (low < high) {
         size_t mid = (low + high) / 2;
-        if (order(w->sorted[mid], elem) < 0)
-            low = mid + 1;
-        else
-            high = mid;
+        if (order(w->sorted[mid], elem) < 0) low = mid + 1;
+        else high = mid;
     }
     return low;
 }
@@ -91,10 +89,12 @@ static void check_ranges(world *w) {
 static void check_walk(world *w) {
     kv_zcursor cursor;
     size_t from = below(w, w->count + 1), i = from;
-    for (kv_zelem *elem = kv_skiplist_at(&w->list, from, &cursor); elem != NULL; elem = kv_zcursor_next(&cursor)) CHECK(w->sorted[i++] == elem);
+    for (kv_zelem *elem = kv_skiplist_at(&w->list, from, &cursor); elem != NULL; elem = kv_zcursor_next(&cursor))
+        CHECK(w->sorted[i++] == elem);
     CHECK(i == w->count);
     i = from;
-    for (kv_zelem *elem = kv_skiplist_at(&w->list, from, &cursor); elem != NULL; elem = kv_zcursor_prev(&cursor)) CHECK(w->sorted[i--] == elem);
+    for (kv_zelem *elem = kv_skiplist_at(&w->list, from, &cursor); elem != NULL; elem = kv_zcursor_prev(&cursor))
+        CHECK(w->sorted[i--] == elem);
     CHECK(from == w->count || i == SIZE_MAX);
     CHECK(kv_skiplist_first(&w->list, &cursor) == (w->count > 0 ? w->sorted[0] : NULL));
     CHECK(kv_skiplist_last(&w->list, &cursor) == (w->count > 0 ? w->sorted[w->count - 1] : NULL));
@@ -135,10 +135,8 @@ static void change(world *w, uint64_t id, unsigned growth, bool ascending) {
         oracle_add(w, elem);
     } else if (below(w, 100) >= growth) {
         CHECK(kv_skiplist_rank_of_elem(&w->list, elem, &rank) && rank == at);
-        if (below(w, 2) == 0)
-            CHECK(kv_skiplist_remove(&w->list, elem->score, kv_zelem_member(elem)) == elem);
-        else
-            CHECK(kv_skiplist_remove_elem(&w->list, elem) && !kv_skiplist_remove_elem(&w->list, elem));
+        if (below(w, 2) == 0) CHECK(kv_skiplist_remove(&w->list, elem->score, kv_zelem_member(elem)) == elem);
+        else CHECK(kv_skiplist_remove_elem(&w->list, elem) && !kv_skiplist_remove_elem(&w->list, elem));
         oracle_drop(w, at);
         w->by_id[id] = NULL;
         kv_zelem_free(w->arena, elem);

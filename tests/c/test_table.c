@@ -92,10 +92,8 @@ static void add(world *w, uint64_t id, unsigned how) {
 static void drop(world *w, uint64_t id, unsigned how) {
     item *it = w->items[id];
     uint64_t hash = hash_of(id);
-    if (how == 0)
-        CHECK(kv_table_remove_entry(&w->table, hash, it));
-    else
-        CHECK(kv_table_remove(&w->table, hash, kv_slice_of(&id, 8)) == it);
+    if (how == 0) CHECK(kv_table_remove_entry(&w->table, hash, it));
+    else CHECK(kv_table_remove(&w->table, hash, kv_slice_of(&id, 8)) == it);
     free_item(w, it);
     CHECK(lookup(w, id) == NULL);
 }
@@ -368,7 +366,7 @@ int main(void) {
     test_random(78, KEYS, 60000, true);
     for (uint64_t seed = 1; seed <= 3; seed++) test_scan(seed, seed == 3);
     test_fair(1, 600, 0);
-    test_fair(2, 1020, 0);   /* in the middle of growing */
+    test_fair(2, 1020, 0);    /* in the middle of growing */
     test_fair(3, 2000, 1780); /* in the middle of shrinking */
     test_fair(4, 5, 0);
     test_drain();

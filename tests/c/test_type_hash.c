@@ -117,7 +117,8 @@ static kv_slice random_value(world *w, char buffer[400]) {
     size_t len = kv_rng_below(&w->rng, 40);
     if (kv_rng_below(&w->rng, 50) == 0) len = kv_rng_below(&w->rng, 400);
     for (size_t i = 0; i < len; i++) buffer[i] = (char)('a' + kv_rng_below(&w->rng, 26));
-    if (kv_rng_below(&w->rng, 3) == 0) len = (size_t)snprintf(buffer, 40, "%lld", (long long)(kv_rng_next(&w->rng) >> kv_rng_below(&w->rng, 60)));
+    if (kv_rng_below(&w->rng, 3) == 0)
+        len = (size_t)snprintf(buffer, 40, "%lld", (long long)(kv_rng_next(&w->rng) >> kv_rng_below(&w->rng, 60)));
     return kv_slice_of(buffer, len);
 }
 
@@ -128,12 +129,12 @@ static void do_set(world *w, unsigned names) {
     bool expired = old != NULL && old->expiry <= w->now;
     int64_t expiry = KV_HASH_NO_EXPIRY, stored = expiry;
     switch (kv_rng_below(&w->rng, w->v.enc == KV_ENC_LISTPACK ? 60 : 4)) {
-        case 0: stored = expiry = w->now + 1 + (int64_t)kv_rng_below(&w->rng, 100); break;
-        case 1:
-            expiry = KV_HASH_KEEP_EXPIRY;
-            stored = old == NULL || expired ? KV_HASH_NO_EXPIRY : old->expiry;
-            break;
-        default: break;
+    case 0: stored = expiry = w->now + 1 + (int64_t)kv_rng_below(&w->rng, 100); break;
+    case 1:
+        expiry = KV_HASH_KEEP_EXPIRY;
+        stored = old == NULL || expired ? KV_HASH_NO_EXPIRY : old->expiry;
+        break;
+    default: break;
     }
     kv_hash_change change;
     kv_status status = kv_hash_set(&w->v, w->arena, &w->limits, field, value, expiry, w->now, &change);
@@ -245,10 +246,16 @@ static void limits_and_adopting(void) {
     CHECK(v.enc == KV_ENC_HASHTABLE && kv_hash_length(&v) == 2);
     CHECK(kv_hash_get(&v, KV_LIT("a"), 0, &item) && kv_slice_eq(item.value, KV_LIT("1234")));
     kv_hash_free(&v, a);
-    static const char *const fine[] = {"a", "1", "b", "2"}, *const twice[] = {"7", "1", "7", "2"}, *const three[] = {"a", "1", "b", "2", "c", "3"};
-    struct { const char *const *items; size_t count; kv_status status; kv_enc enc; } cases[] = {
-        {fine, 4, KV_OK, KV_ENC_LISTPACK},    {fine, 3, KV_ECORRUPT, 0}, {fine, 0, KV_ECORRUPT, 0},
-        {twice, 4, KV_ECORRUPT, 0}, {three, 6, KV_OK, KV_ENC_HASHTABLE},
+    static const char *const fine[] = {"a", "1", "b", "2"}, *const twice[] = {"7", "1", "7", "2"}, *const three[] = {"a", "1", "b",
+                                                                                                                     "2", "c", "3"};
+    struct {
+        const char *const *items;
+        size_t count;
+        kv_status status;
+        kv_enc enc;
+    } cases[] = {
+        {fine, 4, KV_OK, KV_ENC_LISTPACK}, {fine, 3, KV_ECORRUPT, 0},           {fine, 0, KV_ECORRUPT, 0},
+        {twice, 4, KV_ECORRUPT, 0},        {three, 6, KV_OK, KV_ENC_HASHTABLE},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint8_t *lp = kv_lp_new(a);

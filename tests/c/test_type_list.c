@@ -48,16 +48,11 @@ static void same(const kv_value *v, const model *m) {
 static void word(kv_rng *rng, char *out, size_t cap) {
     unsigned pick = (unsigned)kv_rng_below(rng, 100);
     long long num = (long long)kv_rng_below(rng, 8);
-    if (pick < 40)
-        snprintf(out, cap, "%lld", num - 3);
-    else if (pick < 45)
-        snprintf(out, cap, "%lld", (num + 1) * 1000000007LL);
-    else if (pick < 90)
-        snprintf(out, cap, "w%lld", num);
-    else if (pick < 97)
-        snprintf(out, cap, "%0200lld", num);
-    else
-        snprintf(out, cap, "%05000lld", num);
+    if (pick < 40) snprintf(out, cap, "%lld", num - 3);
+    else if (pick < 45) snprintf(out, cap, "%lld", (num + 1) * 1000000007LL);
+    else if (pick < 90) snprintf(out, cap, "w%lld", num);
+    else if (pick < 97) snprintf(out, cap, "%0200lld", num);
+    else snprintf(out, cap, "%05000lld", num);
 }
 
 /* One random change of list and model. */

@@ -58,10 +58,8 @@ static void word(kv_rng *rng, int style, char out[80]) {
     long long num = (long long)kv_rng_below(rng, 400) - 100;
     if (style == 0 || (style == 1 && pick < 60))
         snprintf(out, 80, "%lld", pick == 0 ? num * 100000 : pick == 1 ? num * 10000000000LL : num);
-    else if (pick > 97)
-        snprintf(out, 80, "%070lld", num);
-    else
-        snprintf(out, 80, "w%lld", num);
+    else if (pick > 97) snprintf(out, 80, "%070lld", num);
+    else snprintf(out, 80, "w%lld", num);
 }
 
 static void random_changes(uint64_t seed, int style, size_t steps) {
@@ -240,7 +238,10 @@ static void algebra(uint64_t seed) {
             }
             sets[i] = m[i].count == 0 && kv_rng_below(&rng, 2) ? NULL : &v[i];
         }
-        if (count == 4 && kv_rng_below(&rng, 2)) { sets[3] = sets[0]; m[3] = m[0]; }
+        if (count == 4 && kv_rng_below(&rng, 2)) {
+            sets[3] = sets[0];
+            m[3] = m[0];
+        }
         kv_value out = {0};
         /* union */
         want.count = 0;
@@ -360,7 +361,10 @@ static void scanning(void) {
         scanned = 0;
         cursor = kv_set_scan(&v, cursor, 10, scan_visit, NULL);
         CHECK(scanned >= 10 || cursor == 0);
-        if (next < 3000) { add_numbers(&v, a, next, next + 20); next += 20; }
+        if (next < 3000) {
+            add_numbers(&v, a, next, next + 20);
+            next += 20;
+        }
     } while (cursor != 0);
     for (int i = 0; i < 1000; i++) CHECK(seen_in_scan[i]);
     kv_set_free(&v, a);
@@ -380,7 +384,10 @@ static void faults(int style) {
         m.count = 0;
         kv_value v = {0};
         CHECK(kv_set_create_empty(&v, a) == KV_OK);
-        if (style == 2) { add_words(&v, a, words); for (int i = 0; words[i]; i++) model_add(&m, words[i]); }
+        if (style == 2) {
+            add_words(&v, a, words);
+            for (int i = 0; words[i]; i++) model_add(&m, words[i]);
+        }
         atomic_store(&mem.fail_forever, false);
         atomic_store(&mem.fail_after, (int64_t)skip);
         size_t failed = 0;

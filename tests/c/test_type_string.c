@@ -53,9 +53,22 @@ static void test_growth(kv_mem *mem, uint64_t seed) {
 
 static void test_range(void) {
     kv_slice text = KV_LIT("Hello");
-    static const struct { int64_t start, end; const char *want; } cases[] = {
-        {0, -1, "Hello"}, {0, 0, "H"}, {1, 3, "ell"}, {-3, -1, "llo"}, {-1, -3, ""}, {3, 1, ""}, {10, 20, ""}, {-100, 1, "He"},
-        {-100, -100, "H"}, {0, -100, "H"}, {INT64_MIN, INT64_MAX, "Hello"}, {INT64_MAX, INT64_MIN, ""}, {4, 100, "o"}};
+    static const struct {
+        int64_t start, end;
+        const char *want;
+    } cases[] = {{0, -1, "Hello"},
+                 {0, 0, "H"},
+                 {1, 3, "ell"},
+                 {-3, -1, "llo"},
+                 {-1, -3, ""},
+                 {3, 1, ""},
+                 {10, 20, ""},
+                 {-100, 1, "He"},
+                 {-100, -100, "H"},
+                 {0, -100, "H"},
+                 {INT64_MIN, INT64_MAX, "Hello"},
+                 {INT64_MAX, INT64_MIN, ""},
+                 {4, 100, "o"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         CHECK(kv_slice_eq(kv_str_range(text, cases[i].start, cases[i].end), kv_slice_cstr(cases[i].want)));
     CHECK(kv_str_range((kv_slice){0}, 0, -1).len == 0);

@@ -84,12 +84,12 @@ static kv_slice random_member(world *w, char buffer[80], unsigned names) {
 static double random_score(world *w) {
     if (w->one_score) return 1;
     switch (kv_rng_below(&w->rng, 12)) {
-        case 0: return INFINITY;
-        case 1: return -INFINITY;
-        case 2: return 0.1 * (double)kv_rng_below(&w->rng, 100);
-        case 3: return 1e300 * kv_rng_unit(&w->rng);
-        case 4: return 1 / (1 + (double)kv_rng_next(&w->rng));
-        default: return (double)kv_rng_below(&w->rng, 10) - 5;
+    case 0: return INFINITY;
+    case 1: return -INFINITY;
+    case 2: return 0.1 * (double)kv_rng_below(&w->rng, 100);
+    case 3: return 1e300 * kv_rng_unit(&w->rng);
+    case 4: return 1 / (1 + (double)kv_rng_next(&w->rng));
+    default: return (double)kv_rng_below(&w->rng, 10) - 5;
     }
 }
 
@@ -113,7 +113,8 @@ static void compare_ranges(world *w, unsigned names) {
         kv_slice m = member_of(&w->model[i]);
         int low = kv_slice_cmp(m, lex.min.member), high = kv_slice_cmp(m, lex.max.member);
         bool above = lex.min.kind == KV_LEX_MIN || (lex.min.kind == KV_LEX_CLOSED && low >= 0) || (lex.min.kind == KV_LEX_OPEN && low > 0);
-        bool below = lex.max.kind == KV_LEX_MAX || (lex.max.kind == KV_LEX_CLOSED && high <= 0) || (lex.max.kind == KV_LEX_OPEN && high < 0);
+        bool below =
+            lex.max.kind == KV_LEX_MAX || (lex.max.kind == KV_LEX_CLOSED && high <= 0) || (lex.max.kind == KV_LEX_OPEN && high < 0);
         if (!above || !below) continue;
         hits++;
         first = i;
@@ -161,8 +162,18 @@ static void scan_all(world *w) {
 
 /* What ZADD should do, from its description. */
 static void do_add(world *w, unsigned names) {
-    static const unsigned choices[] = {0, 0, 0, 0, KV_ZADD_NX, KV_ZADD_XX, KV_ZADD_GT, KV_ZADD_LT, KV_ZADD_INCR, KV_ZADD_XX | KV_ZADD_GT,
-                                       KV_ZADD_INCR | KV_ZADD_LT, KV_ZADD_INCR | KV_ZADD_NX};
+    static const unsigned choices[] = {0,
+                                       0,
+                                       0,
+                                       0,
+                                       KV_ZADD_NX,
+                                       KV_ZADD_XX,
+                                       KV_ZADD_GT,
+                                       KV_ZADD_LT,
+                                       KV_ZADD_INCR,
+                                       KV_ZADD_XX | KV_ZADD_GT,
+                                       KV_ZADD_INCR | KV_ZADD_LT,
+                                       KV_ZADD_INCR | KV_ZADD_NX};
     char buffer[80];
     kv_slice member = random_member(w, buffer, names);
     unsigned flags = w->one_score ? 0 : choices[kv_rng_below(&w->rng, sizeof choices / sizeof *choices)];
@@ -254,9 +265,15 @@ static void limits_and_adopting(void) {
     CHECK(kv_zset_create(&v, a, &limits, 1, 5) == KV_OK && v.enc == KV_ENC_SKIPLIST);
     kv_zset_free(&v, a);
     static const char *const fine[] = {"b", "1", "a", "1.5"}, *const unordered[] = {"b", "1", "a", "1"}, *const no_score[] = {"a", "x"},
-                      *const twice[] = {"a", "1", "a", "2"}, *const three[] = {"a", "1", "b", "1", "c", "inf"}, *const big_twice[] = {"a", "1", "b", "1", "a", "3"};
-    struct { const char *const *items; size_t count; kv_status status; kv_enc enc; } cases[] = {
-        {fine, 4, KV_OK, KV_ENC_LISTPACK}, {fine, 3, KV_ECORRUPT, 0},  {fine, 0, KV_ECORRUPT, 0},           {unordered, 4, KV_ECORRUPT, 0},
+                             *const twice[] = {"a", "1", "a", "2"}, *const three[] = {"a", "1", "b", "1", "c", "inf"},
+                             *const big_twice[] = {"a", "1", "b", "1", "a", "3"};
+    struct {
+        const char *const *items;
+        size_t count;
+        kv_status status;
+        kv_enc enc;
+    } cases[] = {
+        {fine, 4, KV_OK, KV_ENC_LISTPACK}, {fine, 3, KV_ECORRUPT, 0},  {fine, 0, KV_ECORRUPT, 0},          {unordered, 4, KV_ECORRUPT, 0},
         {no_score, 2, KV_ECORRUPT, 0},     {twice, 4, KV_ECORRUPT, 0}, {three, 6, KV_OK, KV_ENC_SKIPLIST}, {big_twice, 6, KV_ECORRUPT, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

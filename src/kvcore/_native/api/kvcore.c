@@ -19,7 +19,7 @@ struct kvcore_store {
     kv_server *server;
     int log_fd;
     _Atomic uint32_t shutdown; /* bumped when SHUTDOWN is accepted */
-    kv_mem mem; /* for this block alone: the engine's accounts end with the engine */
+    kv_mem mem;                /* for this block alone: the engine's accounts end with the engine */
 };
 
 struct kvcore_client {
@@ -66,13 +66,17 @@ kvcore_store *kvcore_open(const char *config, size_t config_len, uint64_t seed, 
     kv_buf reason;
     kv_buf_init(&reason, &mem);
     bool bad = store == NULL;
-    kv_engine_options options = {.commands = &kv_commands, .config = &kv_config_options, .seed = seed, .version = KVCORE_VERSION,
+    kv_engine_options options = {.commands = &kv_commands,
+                                 .config = &kv_config_options,
+                                 .seed = seed,
+                                 .version = KVCORE_VERSION,
                                  .hooks = {.arg = store, .shutdown = on_shutdown}};
     bad = bad || !fixed_options(&mem, kv_slice_of(config, config_len), &reason, &options);
     if (!bad) {
         store->log_fd = -1;
         store->engine = kv_engine_create(&options);
-        bad = store->engine == NULL || (config_len > 0 && kv_settings_load(&store->engine->settings, kv_slice_of(config, config_len), &reason) != KV_OK);
+        bad = store->engine == NULL ||
+              (config_len > 0 && kv_settings_load(&store->engine->settings, kv_slice_of(config, config_len), &reason) != KV_OK);
     }
     if (bad) {
         say(error, error_cap, reason.len > 0 ? kv_buf_slice(&reason) : KV_LIT("out of memory"));
@@ -162,10 +166,12 @@ static int ended(kvcore_client *client) {
 int kvcore_wait(kvcore_client *client, uint32_t timeout_ms) {
     kv_session *session = client->session;
     if (session->ticket == NULL) { /* CLIENT PAUSE */
-        uint32_t seen = atomic_load_explicit(&session->engine->pause_signal, memory_order_acquire); /* first: an UNPAUSE from here on changes it */
+        uint32_t seen =
+            atomic_load_explicit(&session->engine->pause_signal, memory_order_acquire); /* first: an UNPAUSE from here on changes it */
         int64_t until = atomic_load_explicit(&session->engine->pause_until_ms, memory_order_acquire);
         int64_t left = until - kv_clock_ms(&session->engine->clock);
-        if (left > 0) kv_wait_word(&session->engine->pause_signal, seen, kv_mono_ns() + (uint64_t)(left < timeout_ms ? left : timeout_ms) * 1000000);
+        if (left > 0)
+            kv_wait_word(&session->engine->pause_signal, seen, kv_mono_ns() + (uint64_t)(left < timeout_ms ? left : timeout_ms) * 1000000);
         return KVCORE_PAUSED;
     }
     uint64_t until = kv_mono_ns() + (uint64_t)timeout_ms * 1000000, deadline = kv_session_block_deadline(session);
@@ -308,7 +314,8 @@ void kvcore_log(kvcore_store *store, const char *text) { kv_log_write(&store->en
 
 int kvcore_wait_shutdown(kvcore_store *store, uint32_t timeout_ms) {
     atomic_store_explicit(&store->engine->serving, true, memory_order_relaxed);
-    if (atomic_load_explicit(&store->shutdown, memory_order_acquire) == 0) kv_wait_word(&store->shutdown, 0, kv_mono_ns() + (uint64_t)timeout_ms * 1000000);
+    if (atomic_load_explicit(&store->shutdown, memory_order_acquire) == 0)
+        kv_wait_word(&store->shutdown, 0, kv_mono_ns() + (uint64_t)timeout_ms * 1000000);
     return atomic_load_explicit(&store->shutdown, memory_order_acquire) != 0;
 }
 
@@ -320,7 +327,8 @@ void kvcore_clock_thaw(kvcore_store *store) { kv_clock_thaw(&store->engine->cloc
 
 void kvcore_clock_advance(kvcore_store *store, int64_t us) {
     kv_clock_advance(&store->engine->clock, us);
-    if (atomic_load_explicit(&store->engine->cron, memory_order_relaxed) != NULL || atomic_load_explicit(&store->engine->cron_wanted, memory_order_relaxed))
+    if (atomic_load_explicit(&store->engine->cron, memory_order_relaxed) != NULL ||
+        atomic_load_explicit(&store->engine->cron_wanted, memory_order_relaxed))
         while (kv_cron_round(store->engine, 100000)) continue;
 }
 

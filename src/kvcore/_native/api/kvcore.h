@@ -44,8 +44,8 @@ int kvcore_mail_fd(kvcore_client *client);
  * configuration file. */
 int kvcore_serve(kvcore_store *store, int any_port, char *error, size_t error_cap);
 void kvcore_stop_serving(kvcore_store *store);
-int kvcore_port(const kvcore_store *store);               /* 0: no TCP */
-const char *kvcore_unix_path(const kvcore_store *store);  /* NULL: none */
+int kvcore_port(const kvcore_store *store);              /* 0: no TCP */
+const char *kvcore_unix_path(const kvcore_store *store); /* NULL: none */
 unsigned kvcore_threads(const kvcore_store *store);
 
 /* The absolute path of the configuration file that `config` was read from: CONFIG REWRITE writes it. 0, or -1: out of memory. Before serving. */

@@ -9,8 +9,8 @@
 #include <cpuid.h>
 #endif
 
-#define PICTURE_NS 1000000u  /* a picture of the wall time is used this long */
-#define MEASURE_NS 100000u   /* the tick's length is measured over at least this much */
+#define PICTURE_NS 1000000u /* a picture of the wall time is used this long */
+#define MEASURE_NS 100000u  /* the tick's length is measured over at least this much */
 #define FRACTION 32
 
 static bool has_invariant_ticks(void) {
@@ -64,7 +64,8 @@ static int64_t look(kv_clock *clock, uint64_t ticks) {
     int64_t us = system_us();
     uint32_t version = atomic_load_explicit(&clock->version, memory_order_relaxed);
     if (!clock->has_ticks || measure(clock, ticks) == 0 || (version & 1) != 0) return us;
-    if (!atomic_compare_exchange_strong_explicit(&clock->version, &version, version + 1, memory_order_acquire, memory_order_relaxed)) return us;
+    if (!atomic_compare_exchange_strong_explicit(&clock->version, &version, version + 1, memory_order_acquire, memory_order_relaxed))
+        return us;
     atomic_store_explicit(&clock->at_ticks, ticks, memory_order_relaxed);
     atomic_store_explicit(&clock->at_us, us, memory_order_relaxed);
     atomic_store_explicit(&clock->version, version + 2, memory_order_release);

@@ -9,14 +9,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 typedef struct kv_clock {
-    _Atomic bool frozen;       /* wall time stands still at frozen_us */
+    _Atomic bool frozen; /* wall time stands still at frozen_us */
     _Atomic int64_t frozen_us;
-    _Atomic int64_t offset_us; /* added to the system's wall time while not frozen */
-    bool has_ticks;            /* the tick counter may be used; never changes */
+    _Atomic int64_t offset_us;    /* added to the system's wall time while not frozen */
+    bool has_ticks;               /* the tick counter may be used; never changes */
     uint64_t base_ticks, base_ns; /* of kv_clock_init: what the tick's length is measured from */
     _Atomic uint64_t ns_per_tick; /* fixed point, 32 bits of fraction; 0: not measured yet */
-    _Atomic uint32_t version;  /* odd while the two below are being written */
-    _Atomic uint64_t at_ticks; /* when at_us was read */
+    _Atomic uint32_t version;     /* odd while the two below are being written */
+    _Atomic uint64_t at_ticks;    /* when at_us was read */
     _Atomic int64_t at_us;
 } kv_clock;
 void kv_clock_init(kv_clock *clock);

@@ -66,12 +66,13 @@ static void describe(kv_ctx *c, kv_session *s, kv_buf *out) {
     kv_buf_printf(out, "id=%llu addr=%s laddr=%s fd=%d name=", (unsigned long long)s->id, s->in_process ? "embedded:0" : s->address,
                   s->in_process ? "embedded:0" : s->local_address, facts.fd);
     kv_buf_add_slice(out, kv_buf_slice(&s->name));
-    kv_buf_printf(out, " age=%lld idle=%lld flags=%.*s capa=%s db=%d sub=%u psub=%u ssub=%u multi=%d watch=%u", (long long)((now - s->created_ms) / 1000),
-                  (long long)(s == c->session || idle < 0 ? 0 : idle), (int)flags_len, flags, s->capa_redirect ? "r" : "", s->db, s->shown_channels,
-                  s->shown_patterns, s->shown_shard_channels, s->shown_multi, s->shown_watch);
-    kv_buf_printf(out, " qbuf=%zu qbuf-free=%zu argv-mem=%d multi-mem=%zu rbs=0 rbp=0 obl=%zu oll=%zu omem=%zu tot-mem=%zu events=%s", facts.query_len,
-                  facts.query_free, 0, atomic_load_explicit(&s->shown_multi_bytes, memory_order_relaxed), facts.output_len, facts.output_chunks,
-                  facts.output_len, facts.memory + sizeof *s, facts.events);
+    kv_buf_printf(out, " age=%lld idle=%lld flags=%.*s capa=%s db=%d sub=%u psub=%u ssub=%u multi=%d watch=%u",
+                  (long long)((now - s->created_ms) / 1000), (long long)(s == c->session || idle < 0 ? 0 : idle), (int)flags_len, flags,
+                  s->capa_redirect ? "r" : "", s->db, s->shown_channels, s->shown_patterns, s->shown_shard_channels, s->shown_multi,
+                  s->shown_watch);
+    kv_buf_printf(out, " qbuf=%zu qbuf-free=%zu argv-mem=%d multi-mem=%zu rbs=0 rbp=0 obl=%zu oll=%zu omem=%zu tot-mem=%zu events=%s",
+                  facts.query_len, facts.query_free, 0, atomic_load_explicit(&s->shown_multi_bytes, memory_order_relaxed), facts.output_len,
+                  facts.output_chunks, facts.output_len, facts.memory + sizeof *s, facts.events);
     kv_buf_printf(out, " cmd=%s user=", command == NULL ? "NULL" : command->full_name);
     kv_buf_add_slice(out, kv_buf_slice(&s->user));
     int64_t redirect = s->shown_tracking ? (int64_t)atomic_load_explicit(&s->shown_redirect, memory_order_relaxed) : -1;
@@ -79,8 +80,8 @@ static void describe(kv_ctx *c, kv_session *s, kv_buf *out) {
     kv_buf_add_slice(out, kv_buf_slice(&s->lib_name));
     kv_buf_add_slice(out, KV_LIT(" lib-ver="));
     kv_buf_add_slice(out, kv_buf_slice(&s->lib_version));
-    kv_buf_printf(out, " tot-net-in=%llu tot-net-out=%llu tot-cmds=%llu\n", (unsigned long long)s->bytes_in, (unsigned long long)s->bytes_out,
-                  (unsigned long long)s->commands);
+    kv_buf_printf(out, " tot-net-in=%llu tot-net-out=%llu tot-cmds=%llu\n", (unsigned long long)s->bytes_in,
+                  (unsigned long long)s->bytes_out, (unsigned long long)s->commands);
 }
 
 static void reply_text(kv_ctx *c, kv_buf *text) {
@@ -295,11 +296,13 @@ static const char *tracking_conflict(const kv_ctx *c, const kv_tracking_options 
     kv_tracking_state now = kv_tracking_get(c->session);
     if (!o->bcast && o->prefix_count > 0) return "ERR PREFIX option requires BCAST mode to be enabled";
     if (now.on && now.bcast != o->bcast)
-        return "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with a different mode.";
+        return "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with a different "
+               "mode.";
     if (o->bcast && (o->optin || o->optout)) return "ERR OPTIN and OPTOUT are not compatible with BCAST";
     if (o->optin && o->optout) return "ERR You can't specify both OPTIN mode and OPTOUT mode";
     if ((o->optin && now.optout) || (o->optout && now.optin))
-        return "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with a different mode.";
+        return "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with a different "
+               "mode.";
     return NULL;
 }
 
@@ -322,8 +325,7 @@ static void tracking_on(kv_ctx *c, tracking_words *words) {
     case KV_EEXISTS:
         if (is_given(words, a) && is_given(words, b))
             kv_reply_errorf(c->reply, KV_ERR_TRACKING_PREFIX_GIVEN_TWICE, kv_client_printable(a).text, kv_client_printable(b).text);
-        else
-            kv_reply_errorf(c->reply, KV_ERR_TRACKING_PREFIX_OVERLAP, kv_client_printable(a).text, kv_client_printable(b).text);
+        else kv_reply_errorf(c->reply, KV_ERR_TRACKING_PREFIX_OVERLAP, kv_client_printable(a).text, kv_client_printable(b).text);
         break;
     default: kv_ctx_out_of_memory(c); break;
     }
@@ -383,11 +385,19 @@ void kv_cmd_client_trackinginfo(kv_ctx *c) {
     kv_reply_bulk_cstr(reply, "flags");
     kv_mark mark = kv_reply_defer(reply);
     size_t flags = 0;
-    const struct { bool set; const char *name; } words[] = {
-        {!state.on, "off"},       {state.on, "on"},         {state.bcast, "bcast"},
-        {state.optin, "optin"},   {state.optin && state.caching == KV_CACHING_YES, "caching-yes"},
-        {state.optout, "optout"}, {state.optout && state.caching == KV_CACHING_NO, "caching-no"},
-        {state.noloop, "noloop"}, {state.broken_redirect, "broken_redirect"},
+    const struct {
+        bool set;
+        const char *name;
+    } words[] = {
+        {!state.on, "off"},
+        {state.on, "on"},
+        {state.bcast, "bcast"},
+        {state.optin, "optin"},
+        {state.optin && state.caching == KV_CACHING_YES, "caching-yes"},
+        {state.optout, "optout"},
+        {state.optout && state.caching == KV_CACHING_NO, "caching-no"},
+        {state.noloop, "noloop"},
+        {state.broken_redirect, "broken_redirect"},
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (!words[i].set) continue;

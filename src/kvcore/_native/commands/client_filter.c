@@ -36,9 +36,13 @@ size_t kv_client_flags(const kv_session *session, char out[24]) {
 
 /* ---- parsing ---- */
 
-static const struct { const char *word; int text; } text_options[] = {
-    {"user", KV_FILTER_USER},         {"addr", KV_FILTER_ADDR},       {"laddr", KV_FILTER_LADDR}, {"name", KV_FILTER_NAME}, {"flags", KV_FILTER_FLAGS},
-    {"lib-name", KV_FILTER_LIB_NAME}, {"lib-ver", KV_FILTER_LIB_VER}, {"capa", KV_FILTER_CAPA},   {"ip", KV_FILTER_IP},
+static const struct {
+    const char *word;
+    int text;
+} text_options[] = {
+    {"user", KV_FILTER_USER},       {"addr", KV_FILTER_ADDR},   {"laddr", KV_FILTER_LADDR},
+    {"name", KV_FILTER_NAME},       {"flags", KV_FILTER_FLAGS}, {"lib-name", KV_FILTER_LIB_NAME},
+    {"lib-ver", KV_FILTER_LIB_VER}, {"capa", KV_FILTER_CAPA},   {"ip", KV_FILTER_IP},
 };
 
 static bool check_flags(kv_ctx *c, kv_slice flags) {
@@ -183,10 +187,12 @@ bool kv_client_filter_match(kv_ctx *c, const kv_client_filter *filter, kv_sessio
         if (filter->type[negated] >= 0 && ((int)session->kind == filter->type[negated]) != wanted) return false;
         if (filter->db[negated] >= 0 && (session->db == filter->db[negated]) != wanted) return false;
         for (int which = 0; which < KV_FILTER_TEXTS; which++)
-            if (filter->texts[negated][which].set && text_matches(session, which, filter->texts[negated][which].text) != wanted) return false;
+            if (filter->texts[negated][which].set && text_matches(session, which, filter->texts[negated][which].text) != wanted)
+                return false;
     }
     int64_t now = kv_clock_ms(&c->engine->clock);
     if (filter->max_age_s > 0 && now - session->created_ms < filter->max_age_s * 1000) return false;
-    if (filter->idle_s > 0 && now - atomic_load_explicit(&session->last_command_ms, memory_order_relaxed) < filter->idle_s * 1000) return false;
+    if (filter->idle_s > 0 && now - atomic_load_explicit(&session->last_command_ms, memory_order_relaxed) < filter->idle_s * 1000)
+        return false;
     return !(filter->skip_me && session == c->session);
 }

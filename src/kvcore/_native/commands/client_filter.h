@@ -10,7 +10,18 @@ typedef struct kv_client_test {
     kv_slice text;
 } kv_client_test;
 
-enum { KV_FILTER_USER, KV_FILTER_ADDR, KV_FILTER_LADDR, KV_FILTER_NAME, KV_FILTER_FLAGS, KV_FILTER_LIB_NAME, KV_FILTER_LIB_VER, KV_FILTER_CAPA, KV_FILTER_IP, KV_FILTER_TEXTS };
+enum {
+    KV_FILTER_USER,
+    KV_FILTER_ADDR,
+    KV_FILTER_LADDR,
+    KV_FILTER_NAME,
+    KV_FILTER_FLAGS,
+    KV_FILTER_LIB_NAME,
+    KV_FILTER_LIB_VER,
+    KV_FILTER_CAPA,
+    KV_FILTER_IP,
+    KV_FILTER_TEXTS
+};
 
 /* [0]: must match; [1]: NOT-..., must not. */
 typedef struct kv_client_filter {

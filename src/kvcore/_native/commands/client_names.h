@@ -13,7 +13,9 @@ static inline bool kv_client_name_ok(kv_slice name) {
 }
 
 /* User's bytes for an error text, NUL-terminated and cut to 128. */
-typedef struct kv_printable { char text[129]; } kv_printable;
+typedef struct kv_printable {
+    char text[129];
+} kv_printable;
 static inline kv_printable kv_client_printable(kv_slice word) {
     kv_printable out;
     size_t len = word.len < 128 ? word.len : 128;

@@ -44,7 +44,8 @@ static void sleep_for(kv_ctx *c) {
 
 static void log_text(kv_ctx *c) {
     uint64_t held = open_locks(c);
-    kv_log_write(&c->engine->log, KV_LOG_WARNING, "DEBUG LOG: %.*s", (int)(c->argv[2].len > 512 ? 512 : c->argv[2].len), (const char *)c->argv[2].ptr);
+    kv_log_write(&c->engine->log, KV_LOG_WARNING, "DEBUG LOG: %.*s", (int)(c->argv[2].len > 512 ? 512 : c->argv[2].len),
+                 (const char *)c->argv[2].ptr);
     close_locks(c, held);
     kv_reply_ok(c->reply);
 }
@@ -240,7 +241,8 @@ static void without_persistence(kv_ctx *c) {
     kv_reply_errorf(c->reply, "ERR DEBUG %s needs persistence, which this version does not have", kv_client_printable(c->argv[1]).text);
 }
 static void not_ours(kv_ctx *c) {
-    kv_reply_errorf(c->reply, "ERR DEBUG %s is about the insides of another server; kvcore has no such thing", kv_client_printable(c->argv[1]).text);
+    kv_reply_errorf(c->reply, "ERR DEBUG %s is about the insides of another server; kvcore has no such thing",
+                    kv_client_printable(c->argv[1]).text);
 }
 
 typedef struct subcommand {

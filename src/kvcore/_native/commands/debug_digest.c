@@ -13,7 +13,9 @@
 #include "types/set.h"
 #include "types/zset.h"
 
-typedef struct digest { uint8_t bytes[KV_SHA1_BYTES]; } digest;
+typedef struct digest {
+    uint8_t bytes[KV_SHA1_BYTES];
+} digest;
 
 static void xor_in(digest *d, kv_slice bytes) {
     uint8_t hash[KV_SHA1_BYTES];

@@ -88,7 +88,8 @@ size_t kv_debug_length(const kv_value *v) {
 }
 
 void kv_debug_object(kv_ctx *c, kv_slice name, bool fast) {
-    static const char *const names[KV_ENC_COUNT] = {"int", "embstr", "raw", "listpack", "intset", "quicklist", "hashtable", "skiplist", "stream"};
+    static const char *const names[KV_ENC_COUNT] = {"int",       "embstr",    "raw",      "listpack", "intset",
+                                                    "quicklist", "hashtable", "skiplist", "stream"};
     kv_key key = kv_ctx_key_named(c, name);
     const kv_value *v = kv_ctx_find(c, &key, KV_FIND_PEEK);
     if (v == NULL) {
@@ -106,7 +107,7 @@ void kv_debug_object(kv_ctx *c, kv_slice name, bool fast) {
     }
     kv_access_config access = atomic_load_explicit(&c->engine->store.access, memory_order_relaxed);
     int64_t idle = kv_policy_is_lfu(access.policy) ? 0 : kv_access_idle_ms(v, now) / 1000;
-    snprintf(text, sizeof text, "Value at:%p refcount:1 encoding:%s%s lru:%u lru_seconds_idle:%lld%s", (const void *)v, names[v->enc], length,
-             (unsigned)(v->access & 0xffffff), (long long)idle, list);
+    snprintf(text, sizeof text, "Value at:%p refcount:1 encoding:%s%s lru:%u lru_seconds_idle:%lld%s", (const void *)v, names[v->enc],
+             length, (unsigned)(v->access & 0xffffff), (long long)idle, list);
     kv_reply_status(c->reply, text);
 }

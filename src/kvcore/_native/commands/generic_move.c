@@ -34,10 +34,8 @@ static void rename_key(kv_ctx *c, bool nx) {
         kv_ctx_changed(c, &to, KV_EVENT_GENERIC, "rename_to");
         c->unit->dirty--; /* two names, one change */
     }
-    if (nx)
-        kv_reply_int(c->reply, 1);
-    else
-        kv_reply_ok(c->reply);
+    if (nx) kv_reply_int(c->reply, 1);
+    else kv_reply_ok(c->reply);
 }
 
 void kv_cmd_rename(kv_ctx *c) { rename_key(c, false); }

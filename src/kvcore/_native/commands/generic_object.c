@@ -27,17 +27,13 @@ void kv_cmd_object_refcount(kv_ctx *c) {
 void kv_cmd_object_idletime(kv_ctx *c) {
     const kv_value *v = subject(c);
     if (v == NULL) return;
-    if (kv_policy_is_lfu(access_of(c).policy))
-        kv_reply_error(c->reply, KV_ERR_OBJECT_LRU);
-    else
-        kv_reply_int(c->reply, kv_access_idle_ms(v, kv_ctx_now_ms(c)) / 1000);
+    if (kv_policy_is_lfu(access_of(c).policy)) kv_reply_error(c->reply, KV_ERR_OBJECT_LRU);
+    else kv_reply_int(c->reply, kv_access_idle_ms(v, kv_ctx_now_ms(c)) / 1000);
 }
 
 void kv_cmd_object_freq(kv_ctx *c) {
     const kv_value *v = subject(c);
     if (v == NULL) return;
-    if (!kv_policy_is_lfu(access_of(c).policy))
-        kv_reply_error(c->reply, KV_ERR_OBJECT_LFU);
-    else
-        kv_reply_int(c->reply, kv_access_frequency(v, access_of(c), kv_ctx_now_ms(c)));
+    if (!kv_policy_is_lfu(access_of(c).policy)) kv_reply_error(c->reply, KV_ERR_OBJECT_LFU);
+    else kv_reply_int(c->reply, kv_access_frequency(v, access_of(c), kv_ctx_now_ms(c)));
 }

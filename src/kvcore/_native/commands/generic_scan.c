@@ -8,8 +8,8 @@
 typedef struct listing {
     kv_ctx *c;
     kv_slice pattern;
-    bool all;  /* the pattern is "*" or not there */
-    int type;  /* kv_type, -1: any */
+    bool all; /* the pattern is "*" or not there */
+    int type; /* kv_type, -1: any */
     size_t count;
     kv_buf *expired; /* where the names of expired keys are noted, each behind its length; NULL: nowhere */
 } listing;

@@ -77,7 +77,9 @@ static text_ref keep(sort_job *job, kv_slice text) {
     kv_buf_add_slice(&job->text, text);
     return ref;
 }
-static kv_slice text_of(const sort_job *job, text_ref ref) { return ref.len == 0 ? (kv_slice){0} : kv_slice_of(job->text.ptr + ref.at, ref.len); }
+static kv_slice text_of(const sort_job *job, text_ref ref) {
+    return ref.len == 0 ? (kv_slice){0} : kv_slice_of(job->text.ptr + ref.at, ref.len);
+}
 
 /* ---- collecting ---- */
 
@@ -113,12 +115,9 @@ static bool collect(sort_job *job, const kv_value *v) {
     if (!kv_mul_size(count, sizeof(row), &bytes)) return false;
     job->rows = kv_malloc(kv_ctx_mem(job->c), bytes);
     if (job->rows == NULL) return false;
-    if (v->type == KV_LIST)
-        collect_list(job, v);
-    else if (v->type == KV_SET)
-        collect_set(job, v);
-    else
-        collect_zset(job, v);
+    if (v->type == KV_LIST) collect_list(job, v);
+    else if (v->type == KV_SET) collect_set(job, v);
+    else collect_zset(job, v);
     return !job->text.failed;
 }
 
@@ -187,10 +186,8 @@ static bool weigh(sort_job *job) {
 static int compare(const sort_job *job, const row *a, const row *b) {
     int order;
     if (job->alpha) {
-        if (a->weight.there && b->weight.there)
-            order = kv_slice_cmp(text_of(job, a->weight), text_of(job, b->weight));
-        else
-            order = (int)a->weight.there - (int)b->weight.there; /* a missing weight is the lowest */
+        if (a->weight.there && b->weight.there) order = kv_slice_cmp(text_of(job, a->weight), text_of(job, b->weight));
+        else order = (int)a->weight.there - (int)b->weight.there; /* a missing weight is the lowest */
     } else if (a->number != b->number) {
         order = a->number > b->number ? 1 : -1;
     } else {
@@ -261,10 +258,8 @@ static void deliver_all(sort_job *job, deliver_fn *deliver, void *arg) {
 
 static void to_reply(void *arg, const sort_job *job, text_ref item) {
     (void)arg;
-    if (item.there)
-        kv_reply_bulk(job->c->reply, text_of(job, item));
-    else
-        kv_reply_null(job->c->reply);
+    if (item.there) kv_reply_bulk(job->c->reply, text_of(job, item));
+    else kv_reply_null(job->c->reply);
 }
 
 typedef struct store_list {
@@ -319,10 +314,8 @@ static void store(sort_job *job) {
     text_ref *items = kv_malloc(kv_ctx_mem(c), bytes);
     store_list list = {.items = items};
     if (items != NULL) deliver_all(job, to_store, &list);
-    if (items == NULL || job->text.failed)
-        kv_ctx_out_of_memory(c);
-    else if (put_list(job, &key, &list, (kv_slice *)(items + count)))
-        kv_reply_int(c->reply, (int64_t)count);
+    if (items == NULL || job->text.failed) kv_ctx_out_of_memory(c);
+    else if (put_list(job, &key, &list, (kv_slice *)(items + count))) kv_reply_int(c->reply, (int64_t)count);
     kv_free(kv_ctx_mem(c), items);
 }
 

@@ -18,8 +18,8 @@ static size_t longest_of(const kv_slice *argv, int count) {
 static bool prepare(kv_ctx *c, kv_hash_target *t, int first_pair) {
     if (!t->is_new) kv_ctx_modify(c, &t->key, t->v);
     int words = c->argc - first_pair;
-    kv_status status = kv_hash_prepare(t->v, kv_ctx_arena(&t->key), kv_ctx_limits(c), (size_t)words / 2,
-                                       longest_of(c->argv + first_pair, words));
+    kv_status status =
+        kv_hash_prepare(t->v, kv_ctx_arena(&t->key), kv_ctx_limits(c), (size_t)words / 2, longest_of(c->argv + first_pair, words));
     if (status == KV_OK) return true;
     kv_hash_target_abandon(t);
     return kv_ctx_ok(c, status);

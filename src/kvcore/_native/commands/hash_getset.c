@@ -106,8 +106,7 @@ static void get_fields(kv_ctx *c, const kv_key *key, kv_value *v, const options 
     kv_status status = KV_OK;
     kv_mark mark = kv_reply_defer(c->reply);
     if (o->ttl != TTL_NONE) kv_ctx_modify(c, key, v);
-    for (int i = 0; i < o->fields.count && status == KV_OK; i++)
-        status = get_one(c, key, v, c->argv[o->fields.first + i], o, when, &t);
+    for (int i = 0; i < o->fields.count && status == KV_OK; i++) status = get_one(c, key, v, c->argv[o->fields.first + i], o, when, &t);
     if (t.set > 0) kv_ctx_changed(c, key, KV_EVENT_HASH, "hexpire");
     if (t.cleared > 0) kv_ctx_changed(c, key, KV_EVENT_HASH, "hpersist");
     if (t.removed > 0) kv_ctx_changed(c, key, KV_EVENT_HASH, "hexpired");

@@ -46,7 +46,10 @@ bool kv_hash_expire_time(kv_ctx *c, int arg, bool seconds, bool relative, int64_
 enum { COND_NX = 1, COND_XX = 2, COND_GT = 4, COND_LT = 8 };
 
 static bool read_conditions(kv_ctx *c, int from, int to, unsigned *out) {
-    static const struct { const char *word; unsigned bit; } words[] = {{"nx", COND_NX}, {"xx", COND_XX}, {"gt", COND_GT}, {"lt", COND_LT}};
+    static const struct {
+        const char *word;
+        unsigned bit;
+    } words[] = {{"nx", COND_NX}, {"xx", COND_XX}, {"gt", COND_GT}, {"lt", COND_LT}};
     *out = 0;
     for (int i = from; i < to; i++) {
         unsigned bit = 0;

@@ -6,7 +6,6 @@
 
 static const kv_command_table *table_of(const kv_ctx *c) { return c->engine->commands; }
 
-
 /* ---- COMMAND INFO ---- */
 
 static void reply_flags(kv_reply *reply, uint64_t bits, unsigned count, const char *(*name)(unsigned), const char *prefix) {
@@ -142,9 +141,7 @@ void kv_cmd_command_info(kv_ctx *c) {
     for (int i = 2; i < c->argc; i++) reply_info(c, kv_command_find_full(table_of(c), c->argv[i]));
 }
 
-void kv_cmd_command_count(kv_ctx *c) {
-    kv_reply_int(c->reply, table_of(c)->top_count);
-}
+void kv_cmd_command_count(kv_ctx *c) { kv_reply_int(c->reply, table_of(c)->top_count); }
 
 /* ---- COMMAND DOCS ---- */
 

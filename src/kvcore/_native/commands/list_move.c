@@ -11,7 +11,8 @@ static kv_value *destination(kv_ctx *c, const kv_key *key) {
     return v;
 }
 
-static void move_one(kv_ctx *c, const kv_key *src_key, kv_value *src, kv_list_end from, const kv_key *dst_key, kv_value *dst, kv_list_end to) {
+static void move_one(kv_ctx *c, const kv_key *src_key, kv_value *src, kv_list_end from, const kv_key *dst_key, kv_value *dst,
+                     kv_list_end to) {
     bool made = dst == NULL;
     if (made) dst = destination(c, dst_key);
     if (dst == NULL) return;

@@ -51,12 +51,9 @@ static void pop(kv_ctx *c, kv_list_end end) {
     kv_value *v;
     kv_key key = kv_ctx_key(c, 1);
     if (!kv_ctx_find_type(c, &key, KV_LIST, KV_FIND_WRITE, &v)) return;
-    if (v == NULL && counted)
-        kv_reply_null_array(c->reply);
-    else if (v == NULL)
-        kv_reply_null(c->reply);
-    else if (count == 0)
-        kv_reply_array(c->reply, 0);
+    if (v == NULL && counted) kv_reply_null_array(c->reply);
+    else if (v == NULL) kv_reply_null(c->reply);
+    else if (count == 0) kv_reply_array(c->reply, 0);
     else {
         size_t length = kv_list_length(v), n = (uint64_t)count > length ? length : (size_t)count;
         kv_mark mark = kv_reply_defer(c->reply);

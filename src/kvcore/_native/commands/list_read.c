@@ -22,10 +22,8 @@ void kv_cmd_lindex(kv_ctx *c) {
     if (!kv_ctx_i64(c, 2, &index)) return;
     char scratch[KV_LIST_SCRATCH];
     kv_slice item;
-    if (kv_list_get(v, index, scratch, &item))
-        kv_reply_bulk(c->reply, item);
-    else
-        kv_reply_null(c->reply);
+    if (kv_list_get(v, index, scratch, &item)) kv_reply_bulk(c->reply, item);
+    else kv_reply_null(c->reply);
 }
 
 /* LRANGE key start stop */
@@ -67,8 +65,9 @@ static bool parse_lpos(kv_ctx *c, lpos_options *o) {
         if (kv_ctx_is(c, i, "rank")) {
             if (!kv_ctx_range_i64(c, i + 1, -INT64_MAX, INT64_MAX, &o->rank, NULL)) return false;
             if (o->rank == 0) {
-                kv_reply_error(c->reply, "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start "
-                                         "from the end of the list");
+                kv_reply_error(
+                    c->reply, "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start "
+                              "from the end of the list");
                 return false;
             }
         } else if (kv_ctx_is(c, i, "count")) {
@@ -104,8 +103,6 @@ void kv_cmd_lpos(kv_ctx *c) {
         kv_reply_int(c->reply, o.backward ? length - 1 - i : i);
         replied++;
     }
-    if (o.count != -1)
-        kv_reply_defer_array(c->reply, mark, (size_t)replied);
-    else if (replied == 0)
-        kv_reply_null(c->reply);
+    if (o.count != -1) kv_reply_defer_array(c->reply, mark, (size_t)replied);
+    else if (replied == 0) kv_reply_null(c->reply);
 }

@@ -29,7 +29,8 @@ static void show_entry(void *arg, const kv_log_entry *entry) {
 
 static void get_entries(kv_ctx *c, kv_log_kind kind, int count_arg) {
     int64_t count = 10;
-    if (count_arg < c->argc && !kv_ctx_range_i64(c, count_arg, -1, INT64_MAX, &count, "ERR count should be greater than or equal to -1")) return;
+    if (count_arg < c->argc && !kv_ctx_range_i64(c, count_arg, -1, INT64_MAX, &count, "ERR count should be greater than or equal to -1"))
+        return;
     kv_mark mark = kv_reply_defer(c->reply);
     size_t shown = kv_commandlog_each(c->engine, kind, count < 0 ? SIZE_MAX : (size_t)count, show_entry, c->reply);
     kv_reply_defer_array(c->reply, mark, shown);
@@ -175,7 +176,8 @@ void kv_cmd_latency_doctor(kv_ctx *c) {
     } else if (kv_latency_each(c->engine, advise, &out) == 0) {
         kv_buf_printf(&out, "No latency event was recorded.\n");
     } else {
-        kv_buf_printf(&out, "SLOWLOG GET names the slow commands; large values are best deleted with UNLINK and read in parts with SCAN.\n");
+        kv_buf_printf(&out,
+                      "SLOWLOG GET names the slow commands; large values are best deleted with UNLINK and read in parts with SCAN.\n");
     }
     if (out.failed) kv_ctx_out_of_memory(c);
     else kv_reply_verbatim(c->reply, kv_buf_slice(&out));

@@ -113,12 +113,14 @@ void kv_cmd_memory_doctor(kv_ctx *c) {
     } else {
         size_t before = out.len;
         if ((double)f.peak > 1.5 * (double)f.used)
-            kv_buf_printf(&out, "- The peak was %.1f times what is used now. Pages that are free inside the process go back with MEMORY PURGE.\n",
+            kv_buf_printf(&out,
+                          "- The peak was %.1f times what is used now. Pages that are free inside the process go back with MEMORY PURGE.\n",
                           (double)f.peak / (double)f.used);
         if (f.frag_ratio > 1.4 && f.frag_bytes > (size_t)10 << 20)
-            kv_buf_printf(&out, "- Arenas hold %.2f times what lives in them (%zu bytes more): many keys were deleted from among others.\n", f.frag_ratio,
-                          f.frag_bytes);
-        if (f.clients > f.used / 4) kv_buf_printf(&out, "- Clients take %zu bytes: CLIENT LIST shows whose buffers (omem, qbuf) are large.\n", f.clients);
+            kv_buf_printf(&out, "- Arenas hold %.2f times what lives in them (%zu bytes more): many keys were deleted from among others.\n",
+                          f.frag_ratio, f.frag_bytes);
+        if (f.clients > f.used / 4)
+            kv_buf_printf(&out, "- Clients take %zu bytes: CLIENT LIST shows whose buffers (omem, qbuf) are large.\n", f.clients);
         int64_t limit = kv_setting(&c->engine->settings, KV_CFG_MAXMEMORY);
         if (limit > 0 && (double)f.used > 0.9 * (double)limit)
             kv_buf_printf(&out, "- Used memory is at %.0f%% of maxmemory.\n", 100.0 * (double)f.used / (double)limit);
@@ -137,8 +139,8 @@ void kv_cmd_memory_malloc_stats(kv_ctx *c) {
                   kv_store_mapped(&engine->store), f.used - kv_store_used(&engine->store));
     kv_page_pool *pool = &engine->mem.pool;
     kv_mutex_lock(&pool->lock);
-    kv_buf_printf(&out, "chunks              %zu (%zu empty)\npages handed out    %zu\npages free, dirty   %zu\n", pool->chunks, pool->empty, pool->pages_used,
-                  pool->pages_dirty);
+    kv_buf_printf(&out, "chunks              %zu (%zu empty)\npages handed out    %zu\npages free, dirty   %zu\n", pool->chunks,
+                  pool->empty, pool->pages_used, pool->pages_dirty);
     kv_mutex_unlock(&pool->lock);
     kv_buf_printf(&out, "shard  live  held\n");
     for (unsigned i = 0; i < engine->store.shard_count; i++) {

@@ -15,7 +15,7 @@ typedef struct kv_pick_set {
     kv_mem *mem;
 } kv_pick_set;
 bool kv_pick_set_init(kv_pick_set *set, kv_mem *mem, uint64_t room); /* room: how many will be added at most; false: out of memory */
-bool kv_pick_set_add(kv_pick_set *set, uint64_t number);            /* false: it was there */
+bool kv_pick_set_add(kv_pick_set *set, uint64_t number);             /* false: it was there */
 void kv_pick_set_deinit(kv_pick_set *set);
 
 #endif

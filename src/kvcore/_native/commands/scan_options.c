@@ -22,7 +22,8 @@ bool kv_scan_options_read(kv_ctx *c, kv_scan_kind kind, kv_scan_options *out) {
         } else if (kv_ctx_is(c, i, "novalues") || kv_ctx_is(c, i, "noscores")) {
             bool values = kv_ctx_is(c, i, "novalues");
             if (kind != (values ? KV_SCAN_HASH : KV_SCAN_ZSET)) {
-                kv_reply_error(c->reply, values ? "ERR NOVALUES option can only be used in HSCAN" : "ERR NOSCORES option can only be used in ZSCAN");
+                kv_reply_error(c->reply,
+                               values ? "ERR NOVALUES option can only be used in HSCAN" : "ERR NOSCORES option can only be used in ZSCAN");
                 return false;
             }
             out->names_only = true;

@@ -30,10 +30,8 @@ static bool gather(kv_ctx *c, sources *s, int first, int count) {
             return false;
         }
         s->sets[i] = v;
-        if (v == NULL)
-            s->absent = true;
-        else
-            s->arena = kv_ctx_arena(&key);
+        if (v == NULL) s->absent = true;
+        else s->arena = kv_ctx_arena(&key);
     }
     return true;
 }
@@ -75,8 +73,7 @@ static void store(kv_ctx *c, algebra what, const char *event) {
     if (db != NULL && kv_ctx_ok(c, kv_set_create_empty(&fresh, arena))) {
         bool ok = kv_ctx_ok(c, compute(c, what, &s, &fresh, arena)), stored = false;
         int64_t length = (int64_t)kv_set_length(&fresh);
-        if (ok && length > 0)
-            stored = ok = put(c, &key, db, &fresh, event);
+        if (ok && length > 0) stored = ok = put(c, &key, db, &fresh, event);
         else if (ok && kv_ctx_find(c, &key, KV_FIND_WRITE) != NULL && kv_ctx_delete(c, &key))
             kv_ctx_changed(c, &key, KV_EVENT_GENERIC, "del");
         if (!stored) kv_set_free(&fresh, arena);

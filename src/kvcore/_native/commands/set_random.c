@@ -33,10 +33,8 @@ static void pop_one(kv_ctx *c, const kv_key *key, kv_value *v) {
     }
     bool all = kv_set_length(v) == 1;
     kv_ctx_modify(c, key, v);
-    if (all)
-        reply_all(c, v);
-    else if (!kv_ctx_ok(c, pop_random(c, key, v)))
-        return;
+    if (all) reply_all(c, v);
+    else if (!kv_ctx_ok(c, pop_random(c, key, v))) return;
     popped(c, key, all);
 }
 
@@ -76,10 +74,8 @@ void kv_cmd_spop(kv_ctx *c) {
     kv_value *v;
     kv_key key = kv_ctx_key(c, 1);
     if (!kv_ctx_find_type(c, &key, KV_SET, KV_FIND_WRITE, &v)) return;
-    if (c->argc == 3)
-        pop_many(c, &key, v, (uint64_t)count);
-    else
-        pop_one(c, &key, v);
+    if (c->argc == 3) pop_many(c, &key, v, (uint64_t)count);
+    else pop_one(c, &key, v);
 }
 
 static void reply_member(void *ctx, kv_slice member) {
@@ -114,10 +110,8 @@ void kv_cmd_srandmember(kv_ctx *c) {
     if (!counted) {
         char scratch[KV_SET_SCRATCH];
         kv_slice member;
-        if (v != NULL && kv_set_random(v, kv_ctx_rng(c), scratch, &member))
-            kv_reply_bulk(c->reply, member);
-        else
-            kv_reply_null(c->reply);
+        if (v != NULL && kv_set_random(v, kv_ctx_rng(c), scratch, &member)) kv_reply_bulk(c->reply, member);
+        else kv_reply_null(c->reply);
     } else if (v == NULL || count == 0) {
         kv_reply_array(c->reply, 0);
     } else if (count < 0) {

@@ -5,10 +5,8 @@
 
 static void reply_value(kv_ctx *c, const kv_value *v) {
     char scratch[KV_NUM_MAX];
-    if (v == NULL)
-        kv_reply_null(c->reply);
-    else
-        kv_reply_bulk(c->reply, kv_entry_string(v, scratch));
+    if (v == NULL) kv_reply_null(c->reply);
+    else kv_reply_bulk(c->reply, kv_entry_string(v, scratch));
 }
 
 void kv_cmd_get(kv_ctx *c) {

@@ -82,18 +82,16 @@ void kv_cmd_lcs(kv_ctx *c) {
     }
     lcs_options o;
     if (!parse(c, &o)) return;
-    kv_slice text_a = a == NULL ? (kv_slice){0} : kv_entry_string(a, scratch_a), text_b = b == NULL ? (kv_slice){0} : kv_entry_string(b, scratch_b);
+    kv_slice text_a = a == NULL ? (kv_slice){0} : kv_entry_string(a, scratch_a),
+             text_b = b == NULL ? (kv_slice){0} : kv_entry_string(b, scratch_b);
     kv_lcs lcs;
     kv_status status = kv_lcs_init(&lcs, kv_ctx_mem(c), text_a, text_b, kv_keys_string_max(c));
     if (status != KV_OK) {
         kv_reply_error(c->reply, status == KV_ETOOBIG ? KV_ERR_LCS_TOO_BIG : KV_ERR_LCS_MEMORY);
         return;
     }
-    if (o.idx)
-        reply_matches(c, &lcs, &o);
-    else if (o.len)
-        kv_reply_int(c->reply, kv_lcs_length(&lcs));
-    else
-        reply_text(c, &lcs);
+    if (o.idx) reply_matches(c, &lcs, &o);
+    else if (o.len) kv_reply_int(c->reply, kv_lcs_length(&lcs));
+    else reply_text(c, &lcs);
     kv_lcs_deinit(&lcs);
 }

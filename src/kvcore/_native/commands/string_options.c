@@ -20,7 +20,8 @@ static const expiry_word *find_expiry(const kv_ctx *c, int arg) {
 static bool take_condition(const kv_ctx *c, int *arg, unsigned known, kv_string_options *o) {
     if ((known & KV_STRING_NX_XX) != 0 && kv_ctx_is(c, *arg, "nx") && !o->xx && o->ifeq == NULL) return o->nx = true;
     if ((known & KV_STRING_NX_XX) != 0 && kv_ctx_is(c, *arg, "xx") && !o->nx && o->ifeq == NULL) return o->xx = true;
-    if ((known & KV_STRING_IFEQ) == 0 || !kv_ctx_is(c, *arg, "ifeq") || o->nx || o->xx || o->ifeq != NULL || *arg + 1 >= c->argc) return false;
+    if ((known & KV_STRING_IFEQ) == 0 || !kv_ctx_is(c, *arg, "ifeq") || o->nx || o->xx || o->ifeq != NULL || *arg + 1 >= c->argc)
+        return false;
     o->ifeq = &c->argv[++*arg];
     return true;
 }

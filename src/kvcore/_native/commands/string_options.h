@@ -5,18 +5,18 @@
 #include "engine/ctx.h"
 
 enum { /* which words a command knows, besides EX, PX, EXAT and PXAT */
-    KV_STRING_NX_XX = 1,
-    KV_STRING_IFEQ = 2,
-    KV_STRING_GET = 4,
-    KV_STRING_KEEPTTL = 8,
-    KV_STRING_PERSIST = 16
+       KV_STRING_NX_XX = 1,
+       KV_STRING_IFEQ = 2,
+       KV_STRING_GET = 4,
+       KV_STRING_KEEPTTL = 8,
+       KV_STRING_PERSIST = 16
 };
 
 typedef struct kv_string_options {
     bool nx, xx, get, keepttl, persist;
-    const kv_slice *ifeq;  /* NULL: none */
-    kv_expire_rule rule;   /* CLEAR, KEEP (KEEPTTL) or AT */
-    int64_t expire_ms;     /* AT */
+    const kv_slice *ifeq; /* NULL: none */
+    kv_expire_rule rule;  /* CLEAR, KEEP (KEEPTTL) or AT */
+    int64_t expire_ms;    /* AT */
 } kv_string_options;
 
 /* Reads argv[from..]. False: a syntax error or a bad time was replied. */

@@ -5,10 +5,8 @@
 
 static void reply_value(kv_ctx *c, const kv_value *v) {
     char scratch[KV_NUM_MAX];
-    if (v == NULL)
-        kv_reply_null(c->reply);
-    else
-        kv_reply_bulk(c->reply, kv_entry_string(v, scratch));
+    if (v == NULL) kv_reply_null(c->reply);
+    else kv_reply_bulk(c->reply, kv_entry_string(v, scratch));
 }
 
 /* The key gets `bytes`, with the events of SET. An expiry that has passed already deletes the key instead. False: an error was replied. */

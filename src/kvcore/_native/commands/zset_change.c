@@ -12,8 +12,10 @@ typedef struct add_options {
 } add_options;
 
 static bool read_add_options(kv_ctx *c, add_options *o) {
-    static const struct { const char *word; unsigned flag; } words[] = {
-        {"nx", KV_ZADD_NX}, {"xx", KV_ZADD_XX}, {"gt", KV_ZADD_GT}, {"lt", KV_ZADD_LT}, {"incr", KV_ZADD_INCR}, {"ch", 0}};
+    static const struct {
+        const char *word;
+        unsigned flag;
+    } words[] = {{"nx", KV_ZADD_NX}, {"xx", KV_ZADD_XX}, {"gt", KV_ZADD_GT}, {"lt", KV_ZADD_LT}, {"incr", KV_ZADD_INCR}, {"ch", 0}};
     *o = (add_options){.first = 2};
     for (; o->first < c->argc; o->first++) {
         size_t w = 0;
@@ -62,7 +64,8 @@ typedef struct add_result {
 static void add_pairs(kv_ctx *c, const kv_key *key, kv_value *v, const add_options *o, const double *scores, add_result *r) {
     *r = (add_result){.status = KV_OK};
     for (int i = 0; i < o->pairs && r->status == KV_OK; i++) {
-        r->status = kv_zset_add(v, kv_ctx_arena(key), kv_ctx_limits(c), c->argv[o->first + 2 * i + 1], scores[i], o->flags, &r->last, &r->score);
+        r->status =
+            kv_zset_add(v, kv_ctx_arena(key), kv_ctx_limits(c), c->argv[o->first + 2 * i + 1], scores[i], o->flags, &r->last, &r->score);
         if (r->status != KV_OK) break;
         if (r->last == KV_ZADD_ADDED) r->added++;
         if (r->last == KV_ZADD_UPDATED) r->updated++;

@@ -39,7 +39,8 @@ static bool read_options(kv_ctx *c, range_request *r) {
     }
     if (r->kind == BY_UNSET) r->kind = BY_RANK;
     const char *error = NULL;
-    if (r->limit != -1 && r->kind == BY_RANK) error = "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX";
+    if (r->limit != -1 && r->kind == BY_RANK)
+        error = "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX";
     else if (r->scores && r->kind == BY_LEX) error = "ERR syntax error, WITHSCORES not supported in combination with BYLEX";
     if (error != NULL) kv_reply_error(c->reply, error);
     return error == NULL;

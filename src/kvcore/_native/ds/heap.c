@@ -51,8 +51,9 @@ static bool grow(kv_heap *heap) {
     size_t chunks = chunk_count(heap), wanted = heap->capacity == 0 ? FIRST : heap->capacity < CHUNK ? heap->capacity * 2 : CHUNK;
     bool regrow = heap->capacity != 0 && heap->capacity < CHUNK;
     if (chunks == heap->chunk_slots && !regrow && !grow_directory(heap)) return false;
-    void *chunk = regrow ? kv_arena_realloc(heap->arena, heap->chunks[0], heap->capacity * sizeof(kv_heap_entry), wanted * sizeof(kv_heap_entry))
-                         : kv_arena_alloc(heap->arena, wanted * sizeof(kv_heap_entry));
+    void *chunk =
+        regrow ? kv_arena_realloc(heap->arena, heap->chunks[0], heap->capacity * sizeof(kv_heap_entry), wanted * sizeof(kv_heap_entry))
+               : kv_arena_alloc(heap->arena, wanted * sizeof(kv_heap_entry));
     if (chunk == NULL) return false;
     heap->chunks[regrow ? 0 : chunks] = chunk;
     heap->capacity = regrow ? wanted : heap->capacity + wanted;
@@ -97,10 +98,8 @@ static void sift_down(kv_heap *heap, size_t pos, kv_heap_entry entry) {
 }
 
 static void settle(kv_heap *heap, size_t pos, kv_heap_entry entry) {
-    if (pos > 0 && entry_at(heap, (pos - 1) / 4)->when_ms > entry.when_ms)
-        sift_up(heap, pos, entry);
-    else
-        sift_down(heap, pos, entry);
+    if (pos > 0 && entry_at(heap, (pos - 1) / 4)->when_ms > entry.when_ms) sift_up(heap, pos, entry);
+    else sift_down(heap, pos, entry);
 }
 
 kv_status kv_heap_push(kv_heap *heap, int64_t when_ms, void *item) {

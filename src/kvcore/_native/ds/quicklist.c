@@ -68,10 +68,8 @@ static void unlink_node(kv_quicklist *list, kv_ql_node *node) {
 }
 
 static void node_free(kv_arena *arena, kv_ql_node *node) {
-    if (node->plain)
-        kv_arena_free(arena, node->data, node->bytes);
-    else
-        kv_lp_free(arena, node->data);
+    if (node->plain) kv_arena_free(arena, node->data, node->bytes);
+    else kv_lp_free(arena, node->data);
     kv_arena_free(arena, node, sizeof *node);
 }
 
@@ -323,7 +321,8 @@ static size_t fitting(const kv_quicklist *list, const kv_ql_node *node, const kv
     if (node == NULL || node->plain) return 0;
     size_t n = 0;
     for (size_t bytes = node->bytes; n < count; n++) {
-        if (kv_ql_is_large(list->fill, items[n].len) || !kv_ql_node_allows(list->fill, bytes + items[n].len + 8, node->count + n + 1)) break;
+        if (kv_ql_is_large(list->fill, items[n].len) || !kv_ql_node_allows(list->fill, bytes + items[n].len + 8, node->count + n + 1))
+            break;
         bytes += kv_lp_item_bytes(kv_lp_str(items[n]));
     }
     return n;
@@ -415,7 +414,8 @@ kv_status kv_quicklist_set(kv_quicklist *list, const kv_ql_pos *pos, kv_slice it
     /* Otherwise a node of its own takes the place: what is behind the old item is split off first, then the item is the node's last. */
     kv_ql_node *fresh = node_of(list, item);
     if (fresh == NULL) return KV_ENOMEM;
-    if ((pos->offset + 1 < node->count && split(list, node, pos->offset + 1) != KV_OK) || (pos->offset > 0 && drop_last(list, node) != KV_OK)) {
+    if ((pos->offset + 1 < node->count && split(list, node, pos->offset + 1) != KV_OK) ||
+        (pos->offset > 0 && drop_last(list, node) != KV_OK)) {
         node_free(list->arena, fresh);
         return KV_ENOMEM;
     }
@@ -512,10 +512,8 @@ static kv_status remove_in_node(kv_quicklist *list, kv_ql_node *node, kv_slice t
         most--;
         if (last || left == 1) break;
         if (!backwards) continue;
-        if (more && pos.node == node)
-            (void)kv_ql_prev(&pos);
-        else
-            (void)enter(&pos, node, true);
+        if (more && pos.node == node) (void)kv_ql_prev(&pos);
+        else (void)enter(&pos, node, true);
     }
     return KV_OK;
 }
@@ -525,7 +523,8 @@ kv_status kv_quicklist_remove(kv_quicklist *list, kv_slice text, int64_t n, size
     size_t most = n == 0 ? SIZE_MAX : backwards ? (size_t)0 - (size_t)n : (size_t)n;
     *removed = 0;
     kv_status status = KV_OK;
-    for (kv_ql_node *node = backwards ? list->tail : list->head, *onwards; node != NULL && status == KV_OK && *removed < most; node = onwards) {
+    for (kv_ql_node *node = backwards ? list->tail : list->head, *onwards; node != NULL && status == KV_OK && *removed < most;
+         node = onwards) {
         onwards = backwards ? node->prev : node->next;
         /* What is left of neighbours is not joined: nor does Valkey, and it would show in OBJECT ENCODING. */
         status = remove_in_node(list, node, text, backwards, most - *removed, removed);
@@ -555,10 +554,8 @@ kv_status kv_quicklist_rotate(kv_quicklist *list, kv_ql_end from) {
     }
     kv_ql_node *other = from == KV_QL_HEAD ? list->tail : list->head;
     kv_slice item = fresh->plain ? kv_slice_of(fresh->data, fresh->bytes) : kv_lp_text(kv_lp_first(fresh->data), scratch);
-    if (has_room(list, other, item) && add_at_edge(list, other, from == KV_QL_TAIL, item) == KV_OK)
-        node_free(list->arena, fresh);
-    else
-        link_after(list, fresh, from == KV_QL_HEAD ? list->tail : NULL);
+    if (has_room(list, other, item) && add_at_edge(list, other, from == KV_QL_TAIL, item) == KV_OK) node_free(list->arena, fresh);
+    else link_after(list, fresh, from == KV_QL_HEAD ? list->tail : NULL);
     return KV_OK;
 }
 

@@ -41,9 +41,7 @@ typedef struct path {
     kv_znode *node[KV_SKIPLIST_LEVELS];
 } path;
 
-static inline kv_zelem **elems_of(const kv_znode *node) {
-    return (kv_zelem **)(uintptr_t)(node->links + node->height);
-}
+static inline kv_zelem **elems_of(const kv_znode *node) { return (kv_zelem **)(uintptr_t)(node->links + node->height); }
 
 static inline kv_zlink *links_of(kv_skiplist *list, kv_znode *node) { return node != NULL ? node->links : list->head; }
 static inline const kv_zlink *const_links(const kv_skiplist *list, const kv_znode *node) { return node != NULL ? node->links : list->head; }
@@ -112,10 +110,8 @@ static unsigned slot_for(const probe *p, const kv_znode *node) {
         unsigned a = 0, b = 8;
         while (b - a > 1) {
             unsigned k = (a + b) / 2;
-            if (elem_before(p, elems[low + n * k / 8]))
-                a = k;
-            else
-                b = k;
+            if (elem_before(p, elems[low + n * k / 8])) a = k;
+            else b = k;
         }
         unsigned from = a > 0 ? n * a / 8 + 1 : 0, to = b < 8 ? n * b / 8 : n;
         low += from;
@@ -222,10 +218,8 @@ static void link_node(kv_skiplist *list, kv_znode *node, size_t pos) {
         *link = (kv_zlink){node, pos - positions[level], node->count > 0 ? elems_of(node)[0]->score : 0};
     }
     node->prev = way.node[0];
-    if (node->links[0].next != NULL)
-        node->links[0].next->prev = node;
-    else
-        list->tail = node;
+    if (node->links[0].next != NULL) node->links[0].next->prev = node;
+    else list->tail = node;
 }
 
 /* Takes a node out; links over it keep counting what it counted. */
@@ -238,17 +232,16 @@ static void unlink_node(kv_skiplist *list, kv_znode *node, size_t pos) {
         link->next = node->links[level].next;
         link->first = node->links[level].first;
     }
-    if (node->links[0].next != NULL)
-        node->links[0].next->prev = node->prev;
-    else
-        list->tail = node->prev;
+    if (node->links[0].next != NULL) node->links[0].next->prev = node->prev;
+    else list->tail = node->prev;
     while (list->levels > 1 && list->head[list->levels - 1].next == NULL) list->levels--;
     node_free(list, node);
 }
 
 /* The links over the start of `node` and all that follows in it: of the node itself as high as it goes, of the path above. */
 static void adjust_spans(kv_skiplist *list, const path *way, kv_znode *node, size_t delta) {
-    for (unsigned level = 0; level < list->levels; level++) links_of(list, level < node->height ? node : way->node[level])[level].span += delta;
+    for (unsigned level = 0; level < list->levels; level++)
+        links_of(list, level < node->height ? node : way->node[level])[level].span += delta;
 }
 
 /* The node starts with another score than before: tells the links that lead to it. */
@@ -344,10 +337,8 @@ static kv_status insert_with(kv_skiplist *list, kv_zelem *elem, size_t *rank, vo
     probe p = key_probe(elem->score, kv_zelem_member(elem));
     kv_znode *node = search(list, &p, &pos, &way);
     unsigned slot = 0;
-    if (node != NULL)
-        slot = slot_for(&p, node);
-    else
-        node = list->head[0].next;
+    if (node != NULL) slot = slot_for(&p, node);
+    else node = list->head[0].next;
     if (node == NULL || node->count == node->cap) {
         if (!make_room(list, &node, &slot, &pos, spare, spare_used)) return KV_ENOMEM;
         path_to(list, pos, &way, NULL);
@@ -445,14 +436,10 @@ bool kv_skiplist_remove_elem(kv_skiplist *list, const kv_zelem *elem) {
 /* Would the element of this slot still be in order with another score? */
 static bool fits_in_place(const kv_znode *node, unsigned slot, double score) {
     const kv_zelem *elem = elems_of(node)[slot], *before = NULL, *after = NULL;
-    if (slot > 0)
-        before = elems_of(node)[slot - 1];
-    else if (node->prev != NULL)
-        before = elems_of(node->prev)[node->prev->count - 1];
-    if (slot + 1u < node->count)
-        after = elems_of(node)[slot + 1];
-    else if (node->links[0].next != NULL)
-        after = elems_of(node->links[0].next)[0];
+    if (slot > 0) before = elems_of(node)[slot - 1];
+    else if (node->prev != NULL) before = elems_of(node->prev)[node->prev->count - 1];
+    if (slot + 1u < node->count) after = elems_of(node)[slot + 1];
+    else if (node->links[0].next != NULL) after = elems_of(node->links[0].next)[0];
     probe p = key_probe(score, kv_zelem_member(elem));
     return (before == NULL || elem_before(&p, before)) && (after == NULL || !elem_before(&p, after));
 }

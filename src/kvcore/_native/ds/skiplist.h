@@ -73,7 +73,7 @@ bool kv_skiplist_replace(kv_skiplist *list, const kv_zelem *before, kv_zelem *af
 
 /* ---- ranks; all O(log n) ---- */
 bool kv_skiplist_rank(const kv_skiplist *list, double score, kv_slice member, size_t *rank); /* false: absent */
-bool kv_skiplist_rank_of_elem(const kv_skiplist *list, const kv_zelem *elem, size_t *rank); /* the same, cheaper */
+bool kv_skiplist_rank_of_elem(const kv_skiplist *list, const kv_zelem *elem, size_t *rank);  /* the same, cheaper */
 /* How many elements have a lower score (or_equal: a lower or the same one). */
 size_t kv_skiplist_rank_of_score(const kv_skiplist *list, double score, bool or_equal);
 /* How many have a lower member; the list must hold one score only, otherwise the number is some rank <= count. */
@@ -88,12 +88,14 @@ typedef struct kv_lex_end {
     kv_lex_kind kind;
     kv_slice member;
 } kv_lex_end;
-typedef struct kv_lex_range { kv_lex_end min, max; } kv_lex_range;
+typedef struct kv_lex_range {
+    kv_lex_end min, max;
+} kv_lex_range;
 
 /* The ranks [*from, *to) of a range; from == to when it is empty (also when min > max). Their difference is the count. */
 void kv_skiplist_score_range(const kv_skiplist *list, const kv_zrange *range, size_t *from, size_t *to);
 void kv_skiplist_lex_range(const kv_skiplist *list, const kv_lex_range *range, size_t *from, size_t *to);
-bool kv_zrange_has(const kv_zrange *range, double score);        /* the test for one element: small forms use it too */
+bool kv_zrange_has(const kv_zrange *range, double score); /* the test for one element: small forms use it too */
 bool kv_lex_range_has(const kv_lex_range *range, kv_slice member);
 
 /* ---- walking ---- */

@@ -336,10 +336,8 @@ static void after_remove(kv_table *table) {
     table->count--;
     if (table->count == 0 && table->reserved == 0) /* a reservation keeps the array as well */
         drop_arrays(table);
-    else if (table->buckets[1] != NULL)
-        move_buckets(table, 2);
-    else if (table->count < table->shrink_at)
-        try_shrink(table);
+    else if (table->buckets[1] != NULL) move_buckets(table, 2);
+    else if (table->count < table->shrink_at) try_shrink(table);
 }
 
 /* ---- life ---- */
@@ -583,9 +581,7 @@ uint64_t kv_table_scan(const kv_table *table, uint64_t cursor, kv_table_fn fn, v
     return cursor;
 }
 
-void kv_table_iter_start(kv_table_iter *iter, const kv_table *table) {
-    *iter = (kv_table_iter){.table = (kv_table *)(uintptr_t)table};
-}
+void kv_table_iter_start(kv_table_iter *iter, const kv_table *table) { *iter = (kv_table_iter){.table = (kv_table *)(uintptr_t)table}; }
 
 void *kv_table_iter_next(kv_table_iter *iter) {
     const kv_table *table = iter->table;
@@ -727,7 +723,8 @@ static bool chain_check(const kv_table *table, const kv_table_bucket *head, size
 
 bool kv_table_check(const kv_table *table) {
     size_t entries = 0, overflow = 0, spares = 0;
-    if (table->buckets[0] == NULL && (table->buckets[1] != NULL || table->count != 0 || table->mask[0] != 0 || table->moved != 0)) return false;
+    if (table->buckets[0] == NULL && (table->buckets[1] != NULL || table->count != 0 || table->mask[0] != 0 || table->moved != 0))
+        return false;
     if (table->buckets[1] == NULL && (table->moved != 0 || table->mask[1] != 0)) return false;
     if (table->buckets[1] != NULL && (table->moved > table->mask[0] || table->mask[0] == table->mask[1])) return false;
     if ((table->mask[0] & (table->mask[0] + 1)) != 0 || (table->mask[1] & (table->mask[1] + 1)) != 0) return false;

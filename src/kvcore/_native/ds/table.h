@@ -23,8 +23,8 @@ typedef struct kv_table_type {
 
 typedef struct kv_table_bucket kv_table_bucket;
 struct kv_table_bucket {
-    uint8_t tag[KV_TABLE_SLOTS];  /* 0: slot empty (or a link) */
-    uint8_t meta;                 /* low bits: entries in this bucket; KV_TABLE_LINKED: slot[6] is the next bucket */
+    uint8_t tag[KV_TABLE_SLOTS]; /* 0: slot empty (or a link) */
+    uint8_t meta;                /* low bits: entries in this bucket; KV_TABLE_LINKED: slot[6] is the next bucket */
     void *slot[KV_TABLE_SLOTS];
 };
 
@@ -34,13 +34,13 @@ typedef struct kv_table {
     size_t moved;                /* buckets of [0] below this one live in [1] */
     size_t count;
     const kv_table_type *type;
-    const kv_hash_seed *seed;    /* outlives the table */
+    const kv_hash_seed *seed; /* outlives the table */
     kv_arena *arena;
-    size_t grow_at;              /* growth is tried when count passes this */
-    size_t shrink_at;            /* and shrinking when it falls below this */
-    kv_table_bucket *spare;      /* overflow buckets set aside by kv_table_reserve, linked by slot[6] */
+    size_t grow_at;         /* growth is tried when count passes this */
+    size_t shrink_at;       /* and shrinking when it falls below this */
+    kv_table_bucket *spare; /* overflow buckets set aside by kv_table_reserve, linked by slot[6] */
     uint32_t spares, reserved;
-    size_t overflow;             /* overflow buckets allocated, spares included */
+    size_t overflow; /* overflow buckets allocated, spares included */
 } kv_table;
 
 typedef void (*kv_table_fn)(void *arg, void *entry);
@@ -106,15 +106,15 @@ uint64_t kv_table_scan(const kv_table *table, uint64_t cursor, kv_table_fn fn, v
 /* Visits every entry once if nothing but kv_table_iter_remove and kv_table_replace changes the table meanwhile. */
 typedef struct kv_table_iter {
     kv_table *table;
-    kv_table_bucket *bucket; /* where the next look goes */
-    size_t index;            /* of the chain */
-    unsigned which, slot;    /* which array; next slot */
+    kv_table_bucket *bucket;    /* where the next look goes */
+    size_t index;               /* of the chain */
+    unsigned which, slot;       /* which array; next slot */
     kv_table_bucket *at_bucket; /* of the entry handed out last */
     unsigned at_slot;
 } kv_table_iter;
 void kv_table_iter_start(kv_table_iter *iter, const kv_table *table); /* const is honoured unless iter_remove is called */
-void *kv_table_iter_next(kv_table_iter *iter);                       /* NULL: the end. Amortised O(1) */
-void kv_table_iter_remove(kv_table_iter *iter);                      /* takes out the entry returned last; no rehash is started. O(1) */
+void *kv_table_iter_next(kv_table_iter *iter);                        /* NULL: the end. Amortised O(1) */
+void kv_table_iter_remove(kv_table_iter *iter);                       /* takes out the entry returned last; no rehash is started. O(1) */
 
 /* Uniform over all entries: exactly for chains of up to 16, nearly for longer ones. NULL: empty. Expected O(1). */
 void *kv_table_random(const kv_table *table, kv_rng *rng);

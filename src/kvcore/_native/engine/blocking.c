@@ -75,8 +75,7 @@ static kv_ticket *ticket_create(kv_ctx *c, int wait_count) {
         ticket->argv[i] = kv_slice_of(to, c->argv[i].len);
         to += c->argv[i].len;
     }
-    for (uint32_t i = 0; i < c->key_count; i++)
-        ticket->mask |= UINT64_C(1) << kv_store_shard_index(&c->engine->store, c->key_hashes[i]);
+    for (uint32_t i = 0; i < c->key_count; i++) ticket->mask |= UINT64_C(1) << kv_store_shard_index(&c->engine->store, c->key_hashes[i]);
     return ticket;
 }
 
@@ -150,7 +149,8 @@ bool kv_ctx_block(kv_ctx *c, const int *args, int count, kv_type type, int64_t t
     ticket->type = type;
     ticket->null_array = null_array;
     uint64_t now = kv_mono_ns();
-    ticket->deadline_ns = timeout_ms == 0 || (uint64_t)timeout_ms > (UINT64_MAX - now) / 1000000 ? UINT64_MAX : now + (uint64_t)timeout_ms * 1000000;
+    ticket->deadline_ns =
+        timeout_ms == 0 || (uint64_t)timeout_ms > (UINT64_MAX - now) / 1000000 ? UINT64_MAX : now + (uint64_t)timeout_ms * 1000000;
     c->session->ticket = ticket;
     atomic_fetch_add_explicit(&c->engine->blocked_count, 1, memory_order_relaxed);
     atomic_store_explicit(&c->session->block_state, KV_BLOCK_WAITING, memory_order_release);
@@ -178,7 +178,9 @@ static void deliver(kv_ctx *c, kv_session *session, const kv_buf *reply) {
 /* Back from SERVING to WAITING; whoever wanted the wait to end meanwhile gets their way. */
 static void wait_on(kv_ctx *c, kv_session *session) {
     uint32_t serving = KV_BLOCK_SERVING;
-    if (atomic_compare_exchange_strong_explicit(&session->block_state, &serving, KV_BLOCK_WAITING, memory_order_acq_rel, memory_order_relaxed)) return;
+    if (atomic_compare_exchange_strong_explicit(&session->block_state, &serving, KV_BLOCK_WAITING, memory_order_acq_rel,
+                                                memory_order_relaxed))
+        return;
     /* SERVING with a kv_unblock in the bits from 8 up, see kv_session_ask_unblock */
     atomic_store_explicit(&session->block_state, KV_BLOCK_ENDING | ((serving >> 8) - 1) << 8, memory_order_release);
     kv_wake_later(c, session);
@@ -192,9 +194,19 @@ static void serve(kv_ctx *c, kv_ticket *ticket) {
     kv_buf_init(&out, &c->engine->mem);
     kv_buf_init(&held, &c->engine->mem);
     kv_reply reply = kv_reply_to(&out, session->format);
-    kv_ctx again = {.engine = c->engine, .session = session, .command = ticket->command, .argv = ticket->argv, .argc = ticket->argc,
-                    .db = ticket->db, .reply = &reply, .unit = c->unit, .rerun = true, .held = &held,
-                    .key_refs = ticket->refs, .key_hashes = ticket->hashes, .key_count = ticket->key_count};
+    kv_ctx again = {.engine = c->engine,
+                    .session = session,
+                    .command = ticket->command,
+                    .argv = ticket->argv,
+                    .argc = ticket->argc,
+                    .db = ticket->db,
+                    .reply = &reply,
+                    .unit = c->unit,
+                    .rerun = true,
+                    .held = &held,
+                    .key_refs = ticket->refs,
+                    .key_hashes = ticket->hashes,
+                    .key_count = ticket->key_count};
     kv_call(&again);
     again.held = NULL;
     bool messages = held.len > 0 || held.failed;
@@ -239,7 +251,9 @@ void kv_serve_ready(kv_ctx *c) {
     if (unit->ready != NULL) unit->now_ms = 0; /* a command of its own: what expired while the unit ran is not handed out */
     while (unit->ready != NULL) {
         kv_keymap_node *node = unit->ready;
-        serve_key(c, node); /* is_ready keeps it in the map. Making it ready once more (BLMOVE a a) adds nothing: all its waiters have their turn */
+        serve_key(
+            c,
+            node); /* is_ready keeps it in the map. Making it ready once more (BLMOVE a a) adds nothing: all its waiters have their turn */
         unit->ready = node->next_ready; /* after serving: what that readied was appended behind it */
         node->is_ready = false;
         forget_if_idle(node);
@@ -248,7 +262,9 @@ void kv_serve_ready(kv_ctx *c) {
 
 /* ---- the owner's side ---- */
 
-uint64_t kv_session_block_deadline(const kv_session *session) { return session->ticket == NULL ? UINT64_MAX : session->ticket->deadline_ns; }
+uint64_t kv_session_block_deadline(const kv_session *session) {
+    return session->ticket == NULL ? UINT64_MAX : session->ticket->deadline_ns;
+}
 
 /* Out of every queue, so that no other thread can reach the ticket; then it is freed. */
 static void ticket_close(kv_session *session) {
@@ -269,8 +285,15 @@ static void reply_timeout(kv_session *session, kv_reply *reply) {
     const kv_ticket *ticket = session->ticket;
     if (ticket->wait_count == 0) {
         kv_unit unit = {0};
-        kv_ctx c = {.engine = session->engine, .session = session, .command = ticket->command, .argv = ticket->argv, .argc = ticket->argc,
-                    .db = ticket->db, .reply = reply, .unit = &unit, .in_exec = true};
+        kv_ctx c = {.engine = session->engine,
+                    .session = session,
+                    .command = ticket->command,
+                    .argv = ticket->argv,
+                    .argc = ticket->argc,
+                    .db = ticket->db,
+                    .reply = reply,
+                    .unit = &unit,
+                    .in_exec = true};
         ticket->command->handler(&c);
     } else if (ticket->null_array) {
         kv_reply_null_array(reply);

@@ -36,11 +36,11 @@ typedef void kv_handler(struct kv_ctx *c);
 #define KV_CMD_ALLOW_BUSY (UINT64_C(1) << 18)
 #define KV_CMD_MOVABLE_KEYS (UINT64_C(1) << 19) /* the legacy triple does not tell all keys */
 
-#define KV_CMD_PROTECTED (UINT64_C(1) << 32)  /* off unless an enable-... option allows it (DEBUG, MODULE) */
-#define KV_CMD_ALL_KEYS (UINT64_C(1) << 33)   /* needs every shard locked: FLUSHALL, KEYS, DBSIZE, ... */
+#define KV_CMD_PROTECTED (UINT64_C(1) << 32)      /* off unless an enable-... option allows it (DEBUG, MODULE) */
+#define KV_CMD_ALL_KEYS (UINT64_C(1) << 33)       /* needs every shard locked: FLUSHALL, KEYS, DBSIZE, ... */
 #define KV_CMD_MAYBE_ALL_KEYS (UINT64_C(1) << 34) /* depends on the arguments: ask kv_command_locks_all (SORT with BY or GET) */
-#define KV_CMD_CONTAINER (UINT64_C(1) << 35)  /* has subcommands; without a handler of its own unless `handler` is set (COMMAND) */
-#define KV_CMD_CURSOR (UINT64_C(1) << 36)     /* needs the one shard that the cursor in argv[1] names (SCAN) */
+#define KV_CMD_CONTAINER (UINT64_C(1) << 35)      /* has subcommands; without a handler of its own unless `handler` is set (COMMAND) */
+#define KV_CMD_CURSOR (UINT64_C(1) << 36)         /* needs the one shard that the cursor in argv[1] names (SCAN) */
 
 /* ACL categories, in the order in which they are reported. */
 #define KV_ACL_KEYSPACE (UINT32_C(1) << 0)
@@ -91,8 +91,9 @@ typedef struct kv_key_spec {
     uint8_t begin, find;
     int16_t index;       /* INDEX: of the argument; KEYWORD: where to start looking, negative: from the end */
     const char *keyword; /* KEYWORD */
-    int16_t last, limit; /* RANGE: last key relative to the begin, negative: from the end of argv (-1 the last); limit: last -1, a share of the rest */
-    int16_t step;        /* RANGE and KEYNUM */
+    int16_t last,
+        limit; /* RANGE: last key relative to the begin, negative: from the end of argv (-1 the last); limit: last -1, a share of the rest */
+    int16_t step;            /* RANGE and KEYNUM */
     int16_t count_at, first; /* KEYNUM: where the number is and where the first key is, relative to the begin */
 } kv_key_spec;
 
@@ -121,11 +122,11 @@ typedef enum kv_arg_type {
 /* A node of the COMMAND DOCS argument tree. */
 typedef struct kv_arg {
     const char *name;
-    const char *display; /* NULL for ONEOF and BLOCK */
-    const char *token;   /* NULL: none; "" is a token too (an empty word) */
+    const char *display;                            /* NULL for ONEOF and BLOCK */
+    const char *token;                              /* NULL: none; "" is a token too (an empty word) */
     const char *summary, *since, *deprecated_since; /* NULL: none */
-    uint8_t type, flags; /* kv_arg_type, KV_ARG_... */
-    int16_t key_spec;    /* index of the key spec, -1: none */
+    uint8_t type, flags;                            /* kv_arg_type, KV_ARG_... */
+    int16_t key_spec;                               /* index of the key spec, -1: none */
     uint16_t child_count;
     const struct kv_arg *children;
 } kv_arg;
@@ -174,18 +175,18 @@ struct kv_command;
 typedef int kv_keys_function(const struct kv_command *command, int argc, const kv_slice *argv, kv_key_ref *out, int cap);
 
 typedef struct kv_command {
-    const char *name;      /* own name in lower case: "get" of config|get */
-    const char *full_name; /* "config|get"; equals name for a top-level command */
-    kv_handler *handler;   /* NULL: a container that cannot be called alone */
-    uint64_t flags;        /* KV_CMD_... */
-    uint32_t acl;          /* KV_ACL_... */
-    uint16_t id;           /* its index in the table */
-    uint16_t parent;       /* id of the container, or KV_COMMAND_NONE */
-    uint16_t sub_first, sub_count; /* subcommands are neighbours: commands[sub_first .. sub_first + sub_count) */
-    int16_t arity;         /* words including the name(s); negative: at least */
+    const char *name;                      /* own name in lower case: "get" of config|get */
+    const char *full_name;                 /* "config|get"; equals name for a top-level command */
+    kv_handler *handler;                   /* NULL: a container that cannot be called alone */
+    uint64_t flags;                        /* KV_CMD_... */
+    uint32_t acl;                          /* KV_ACL_... */
+    uint16_t id;                           /* its index in the table */
+    uint16_t parent;                       /* id of the container, or KV_COMMAND_NONE */
+    uint16_t sub_first, sub_count;         /* subcommands are neighbours: commands[sub_first .. sub_first + sub_count) */
+    int16_t arity;                         /* words including the name(s); negative: at least */
     int16_t first_key, last_key, key_step; /* the legacy triple of COMMAND INFO; 0,0,0: none */
     uint8_t name_len, full_name_len;
-    uint8_t group;         /* kv_group */
+    uint8_t group; /* kv_group */
     uint8_t key_spec_count;
     const kv_key_spec *key_specs;
     kv_keys_function *keys; /* NULL: the key specs tell everything */
@@ -210,10 +211,10 @@ const kv_command *kv_command_find_sub(const kv_command_table *table, const kv_co
 const kv_command *kv_command_find_full(const kv_command_table *table, kv_slice full_name);
 
 typedef enum kv_resolution {
-    KV_RESOLVED,          /* *out is the command, the subcommand for a container; the number of arguments fits */
-    KV_UNKNOWN_COMMAND,   /* "ERR unknown command ..." (kv_command_unknown_text); *out is NULL */
-    KV_UNKNOWN_SUBCOMMAND,/* "ERR unknown subcommand 'x'. Try CONFIG HELP."; *out is the container */
-    KV_WRONG_ARITY        /* "ERR wrong number of arguments for 'config|get' command"; *out is the command */
+    KV_RESOLVED,           /* *out is the command, the subcommand for a container; the number of arguments fits */
+    KV_UNKNOWN_COMMAND,    /* "ERR unknown command ..." (kv_command_unknown_text); *out is NULL */
+    KV_UNKNOWN_SUBCOMMAND, /* "ERR unknown subcommand 'x'. Try CONFIG HELP."; *out is the container */
+    KV_WRONG_ARITY         /* "ERR wrong number of arguments for 'config|get' command"; *out is the command */
 } kv_resolution;
 
 /* What argv (argc >= 1) calls. */
@@ -250,10 +251,10 @@ kv_keys_function kv_keys_sort, kv_keys_set;
 
 /* Names for COMMAND INFO: flag bit 0..19 -> "write", ...; NULL for a bit that is not reported. */
 const char *kv_command_flag_name(unsigned bit);
-const char *kv_acl_category_name(unsigned bit);  /* 0..KV_ACL_COUNT-1: "write" (without '@') */
-const char *kv_key_flag_name(unsigned bit);      /* 0..KV_KEY_FLAG_COUNT-1: "RO", ..., "variable_flags" */
-const char *kv_group_name(kv_group group);       /* "sorted-set" */
-const char *kv_arg_type_name(kv_arg_type type);  /* "pure-token" */
+const char *kv_acl_category_name(unsigned bit); /* 0..KV_ACL_COUNT-1: "write" (without '@') */
+const char *kv_key_flag_name(unsigned bit);     /* 0..KV_KEY_FLAG_COUNT-1: "RO", ..., "variable_flags" */
+const char *kv_group_name(kv_group group);      /* "sorted-set" */
+const char *kv_arg_type_name(kv_arg_type type); /* "pure-token" */
 
 /* Verifies every invariant of a table: order, parents, hash slots, specs. For tests. */
 bool kv_command_table_check(const kv_command_table *table);

@@ -2,14 +2,14 @@
 #include "engine/command.h"
 
 static const char *const flag_names[] = {
-    "write", "readonly", "denyoom", "admin", "pubsub", "noscript", "blocking", "loading", "stale", "skip_monitor",
-    "skip_commandlog", "asking", "fast", "no_auth", "may_replicate", "no_mandatory_keys", "no_async_loading", "no_multi",
-    "allow_busy", "movablekeys",
+    "write",        "readonly",        "denyoom", "admin", "pubsub",  "noscript",      "blocking",          "loading",          "stale",
+    "skip_monitor", "skip_commandlog", "asking",  "fast",  "no_auth", "may_replicate", "no_mandatory_keys", "no_async_loading", "no_multi",
+    "allow_busy",   "movablekeys",
 };
 
 static const char *const acl_names[KV_ACL_COUNT] = {
-    "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo", "stream", "pubsub",
-    "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
+    "keyspace", "read",   "write", "set",  "sortedset", "list",     "hash",      "string",     "bitmap",      "hyperloglog", "geo",
+    "stream",   "pubsub", "admin", "fast", "slow",      "blocking", "dangerous", "connection", "transaction", "scripting",
 };
 
 static const char *const key_flag_names[KV_KEY_FLAG_COUNT] = {
@@ -17,8 +17,8 @@ static const char *const key_flag_names[KV_KEY_FLAG_COUNT] = {
 };
 
 static const char *const group_names[] = {
-    "generic", "string", "list", "set", "sorted-set", "hash", "pubsub", "transactions", "connection", "server", "scripting",
-    "hyperloglog", "cluster", "sentinel", "geo", "stream", "bitmap",
+    "generic", "string",    "list",        "set",     "sorted-set", "hash", "pubsub", "transactions", "connection",
+    "server",  "scripting", "hyperloglog", "cluster", "sentinel",   "geo",  "stream", "bitmap",
 };
 
 static const char *const arg_type_names[] = {

@@ -23,17 +23,17 @@ typedef enum kv_config_kind {
     KV_CONFIG_LIST     /* several words; in the file either on one line or on several (bind, save, client-output-buffer-limit) */
 } kv_config_kind;
 
-enum { /* kv_config_option.flags */
-    KV_CONFIG_MUTABLE = 1 << 0,     /* CONFIG SET may change it */
-    KV_CONFIG_SENSITIVE = 1 << 1,   /* never logged */
-    KV_CONFIG_PROTECTED = 1 << 2,   /* CONFIG SET only with enable-protected-configs */
-    KV_CONFIG_HIDDEN = 1 << 3,      /* not shown by a CONFIG GET pattern, only by its exact name */
-    KV_CONFIG_UNSUPPORTED = 1 << 4, /* known; GET shows the default, SET to another value says that it is not supported */
-    KV_CONFIG_DENY_LOADING = 1 << 5,/* CONFIG SET is refused while a data set loads */
-    KV_CONFIG_MULTI_ARG = 1 << 6,   /* takes several words on its line */
-    KV_CONFIG_OURS = 1 << 7,        /* not in Valkey */
-    KV_CONFIG_INERT = 1 << 9,       /* accepted, because clients and files set it, but nothing here depends on it: setting it is logged */
-    KV_CONFIG_EMPTY_IS_NULL = 1 << 8 /* STRING: "" means not set */
+enum {                                  /* kv_config_option.flags */
+       KV_CONFIG_MUTABLE = 1 << 0,      /* CONFIG SET may change it */
+       KV_CONFIG_SENSITIVE = 1 << 1,    /* never logged */
+       KV_CONFIG_PROTECTED = 1 << 2,    /* CONFIG SET only with enable-protected-configs */
+       KV_CONFIG_HIDDEN = 1 << 3,       /* not shown by a CONFIG GET pattern, only by its exact name */
+       KV_CONFIG_UNSUPPORTED = 1 << 4,  /* known; GET shows the default, SET to another value says that it is not supported */
+       KV_CONFIG_DENY_LOADING = 1 << 5, /* CONFIG SET is refused while a data set loads */
+       KV_CONFIG_MULTI_ARG = 1 << 6,    /* takes several words on its line */
+       KV_CONFIG_OURS = 1 << 7,         /* not in Valkey */
+       KV_CONFIG_INERT = 1 << 9, /* accepted, because clients and files set it, but nothing here depends on it: setting it is logged */
+       KV_CONFIG_EMPTY_IS_NULL = 1 << 8 /* STRING: "" means not set */
 };
 
 typedef struct kv_config_choice {
@@ -43,14 +43,14 @@ typedef struct kv_config_choice {
 
 typedef struct kv_config_option {
     const char *name;
-    const char *alias; /* an older name for the same option, or NULL; CONFIG GET shows both under their own names */
-    const char *default_text; /* as CONFIG GET would show it */
-    int64_t default_number;   /* of the numeric kinds */
-    int64_t min, max;         /* INT, BYTES, PERCENT, OCTAL; inclusive */
+    const char *alias;               /* an older name for the same option, or NULL; CONFIG GET shows both under their own names */
+    const char *default_text;        /* as CONFIG GET would show it */
+    int64_t default_number;          /* of the numeric kinds */
+    int64_t min, max;                /* INT, BYTES, PERCENT, OCTAL; inclusive */
     const kv_config_choice *choices; /* ENUM, FLAGS: ends with name NULL; several names may share a value, the first is shown */
     const char *summary;
     uint16_t flags;
-    uint8_t kind; /* kv_config_kind */
+    uint8_t kind;   /* kv_config_kind */
     uint16_t field; /* kv_config_field; == its index in the table */
 } kv_config_option;
 

@@ -70,7 +70,8 @@ static const kv_config_option *option_of(kv_settings *settings, kv_slice line, b
     kv_buf name;
     kv_buf_init(&name, settings->mem);
     const kv_config_option *option = NULL;
-    if (kv_next_word(line, &pos, &name) == KV_WORD_FOUND && !name.failed) option = kv_config_find(settings->table, kv_buf_slice(&name), by_alias);
+    if (kv_next_word(line, &pos, &name) == KV_WORD_FOUND && !name.failed)
+        option = kv_config_find(settings->table, kv_buf_slice(&name), by_alias);
     kv_buf_deinit(&name);
     return option;
 }

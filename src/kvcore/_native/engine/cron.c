@@ -90,7 +90,10 @@ static bool expire_round(kv_engine *engine, uint64_t deadline_ns) {
         if (store->shards[s].counts == NULL) continue;
         for (unsigned d = 0; d < store->db_count; d++) {
             const kv_keydb_counts *counts = &store->shards[s].counts[d];
-            if (atomic_load_explicit(&counts->expires, memory_order_relaxed) + atomic_load_explicit(&counts->fields, memory_order_relaxed) == 0) continue;
+            if (atomic_load_explicit(&counts->expires, memory_order_relaxed) +
+                    atomic_load_explicit(&counts->fields, memory_order_relaxed) ==
+                0)
+                continue;
             while (expire_batch(engine, s, d))
                 if (kv_mono_ns() > deadline_ns) return true;
         }
@@ -106,7 +109,8 @@ static bool tidy_shard(kv_engine *engine, kv_shard *shard) {
     if (atomic_load_explicit(&shard->has_garbage, memory_order_relaxed)) more = !kv_shard_free_some(shard, BATCH * 16);
     if (kv_setting(&engine->settings, KV_CFG_ACTIVEREHASHING) != 0 && shard->dbs != NULL)
         for (unsigned d = 0; d < engine->store.db_count; d++)
-            if (shard->dbs[d] != NULL && kv_table_is_rehashing(&shard->dbs[d]->keys)) more |= kv_table_rehash_step(&shard->dbs[d]->keys, BATCH);
+            if (shard->dbs[d] != NULL && kv_table_is_rehashing(&shard->dbs[d]->keys))
+                more |= kv_table_rehash_step(&shard->dbs[d]->keys, BATCH);
     kv_mutex_unlock(&shard->lock);
     return more;
 }

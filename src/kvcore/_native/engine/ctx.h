@@ -35,14 +35,14 @@ struct kv_keymap_node;
 
 /* An execution unit: one command, one transaction with all its commands, or a step of the engine itself. Locked once, published once. */
 typedef struct kv_unit {
-    uint64_t locked; /* bit i: shard i is locked */
-    uint64_t dirty;  /* changes made (rdb_changes_since_last_save) */
-    int64_t now_ms;  /* wall time, read once; 0 until asked for */
-    uint64_t ticks;  /* of kv_clock_ticks when the running command began; 0: not taken */
-    uint32_t epoch;  /* snapshot epoch of its writes; 0 until begin_write */
+    uint64_t locked;                /* bit i: shard i is locked */
+    uint64_t dirty;                 /* changes made (rdb_changes_since_last_save) */
+    int64_t now_ms;                 /* wall time, read once; 0 until asked for */
+    uint64_t ticks;                 /* of kv_clock_ticks when the running command began; 0: not taken */
+    uint32_t epoch;                 /* snapshot epoch of its writes; 0 until begin_write */
     struct kv_broadcast *broadcast; /* keys it changed while somebody tracks by prefix: told at its end */
-    struct kv_session *wakes; /* sessions to wake once the locks are released */
-    struct kv_keymap_node *ready; /* keys that blocked clients may be waiting for, oldest first */
+    struct kv_session *wakes;       /* sessions to wake once the locks are released */
+    struct kv_keymap_node *ready;   /* keys that blocked clients may be waiting for, oldest first */
     struct kv_keymap_node *ready_last;
 } kv_unit;
 
@@ -57,25 +57,26 @@ typedef struct kv_ctx {
 
     /* --- the engine's own --- */
     kv_unit *unit;
-    uint32_t key_count;  /* declared keys */
-    uint32_t key_cursor; /* where kv_ctx_key looks first: handlers ask in order */
+    uint32_t key_count;         /* declared keys */
+    uint32_t key_cursor;        /* where kv_ctx_key looks first: handlers ask in order */
     const kv_key_ref *key_refs; /* argument index of each declared key */
     const uint64_t *key_hashes; /* and its hash */
-    bool in_exec;       /* inside EXEC: blocking commands do not block */
-    bool rerun;         /* a blocked command being tried again on behalf of its session */
-    bool blocked;       /* set by kv_ctx_block */
-    kv_buf *held;       /* with `rerun`: messages to the session itself, which follow its reply; else NULL */
-    uint64_t duration_ns; /* of the handler, once it has run */
+    bool in_exec;               /* inside EXEC: blocking commands do not block */
+    bool rerun;                 /* a blocked command being tried again on behalf of its session */
+    bool blocked;               /* set by kv_ctx_block */
+    kv_buf *held;               /* with `rerun`: messages to the session itself, which follow its reply; else NULL */
+    uint64_t duration_ns;       /* of the handler, once it has run */
     bool limits_set;
     kv_limits limits; /* last, and set only when asked for: it is half of the struct */
 } kv_ctx;
 
 /* ---- arguments: on failure the error has been replied and false is returned ---- */
-bool kv_ctx_i64(kv_ctx *c, int arg, int64_t *out);  /* "ERR value is not an integer or out of range" */
+bool kv_ctx_i64(kv_ctx *c, int arg, int64_t *out); /* "ERR value is not an integer or out of range" */
 bool kv_ctx_i64_or(kv_ctx *c, int arg, int64_t *out, const char *error);
-bool kv_ctx_range_i64(kv_ctx *c, int arg, int64_t min, int64_t max, int64_t *out, const char *error); /* error NULL: "ERR value is out of range, must ..." */
+bool kv_ctx_range_i64(kv_ctx *c, int arg, int64_t min, int64_t max, int64_t *out,
+                      const char *error);               /* error NULL: "ERR value is out of range, must ..." */
 bool kv_ctx_positive(kv_ctx *c, int arg, int64_t *out); /* >= 0, else "ERR value is out of range, must be positive" */
-bool kv_ctx_double(kv_ctx *c, int arg, double *out); /* "ERR value is not a valid float" */
+bool kv_ctx_double(kv_ctx *c, int arg, double *out);    /* "ERR value is not a valid float" */
 bool kv_ctx_double_or(kv_ctx *c, int arg, double *out, const char *error);
 bool kv_ctx_timeout(kv_ctx *c, int arg, int64_t *timeout_ms); /* decimal seconds; 0: for ever */
 static inline bool kv_ctx_is(const kv_ctx *c, int arg, const char *word) { return kv_slice_is(c->argv[arg], word); }
@@ -83,28 +84,28 @@ static inline bool kv_ctx_is(const kv_ctx *c, int arg, const char *word) { retur
 /* ---- errors with fixed texts ---- */
 void kv_ctx_wrong_type(kv_ctx *c);
 void kv_ctx_syntax_error(kv_ctx *c);
-void kv_ctx_arity_error(kv_ctx *c); /* "ERR wrong number of arguments for 'x' command" */
+void kv_ctx_arity_error(kv_ctx *c);      /* "ERR wrong number of arguments for 'x' command" */
 void kv_ctx_subcommand_error(kv_ctx *c); /* "ERR unknown subcommand or wrong number of arguments for 'x'. Try CONFIG HELP." */
-void kv_ctx_out_of_memory(kv_ctx *c); /* an allocation failed: "OOM ..." */
+void kv_ctx_out_of_memory(kv_ctx *c);    /* an allocation failed: "OOM ..." */
 /* True for KV_OK; otherwise replies the error that the status stands for and returns false. */
 bool kv_ctx_ok(kv_ctx *c, kv_status status);
 
 /* ---- time, limits, randomness ---- */
-int64_t kv_ctx_now_ms(kv_ctx *c);            /* one instant for the whole unit */
-const kv_limits *kv_ctx_limits(kv_ctx *c);   /* encoding thresholds, one copy a unit */
-kv_rng *kv_ctx_rng(kv_ctx *c);               /* guarded by the locked shard of the first key, else the session's own */
-kv_mem *kv_ctx_mem(kv_ctx *c);               /* scratch memory: free it before returning */
+int64_t kv_ctx_now_ms(kv_ctx *c);          /* one instant for the whole unit */
+const kv_limits *kv_ctx_limits(kv_ctx *c); /* encoding thresholds, one copy a unit */
+kv_rng *kv_ctx_rng(kv_ctx *c);             /* guarded by the locked shard of the first key, else the session's own */
+kv_mem *kv_ctx_mem(kv_ctx *c);             /* scratch memory: free it before returning */
 
 /* ---- keys ---- */
-kv_key kv_ctx_key(kv_ctx *c, int arg);            /* a declared key; KV_DEBUG asserts that its shard is locked */
+kv_key kv_ctx_key(kv_ctx *c, int arg);             /* a declared key; KV_DEBUG asserts that its shard is locked */
 kv_key kv_ctx_key_named(kv_ctx *c, kv_slice name); /* a name made at run time (SORT BY, GET): legal only for ALL_KEYS commands */
 kv_key kv_ctx_key_in(kv_ctx *c, int arg, int db);  /* the same name in another database (COPY, MOVE): the shard is the same */
 kv_arena *kv_ctx_arena(const kv_key *key);         /* where this key's value lives */
 
 typedef enum kv_find {
-    KV_FIND_READ,   /* counts a hit or miss, refreshes LRU/LFU, tracks for client-side caching; a miss may notify `keymiss` */
-    KV_FIND_WRITE,  /* the key is about to change: expired ones are removed first */
-    KV_FIND_PEEK    /* neither statistics nor LRU (OBJECT, TYPE, TTL, EXISTS use what Valkey does: NOTOUCH) */
+    KV_FIND_READ,  /* counts a hit or miss, refreshes LRU/LFU, tracks for client-side caching; a miss may notify `keymiss` */
+    KV_FIND_WRITE, /* the key is about to change: expired ones are removed first */
+    KV_FIND_PEEK   /* neither statistics nor LRU (OBJECT, TYPE, TTL, EXISTS use what Valkey does: NOTOUCH) */
 } kv_find;
 
 /* The live value or NULL; a key past its expiry is removed (with its `expired` event) and reported absent. */

@@ -18,7 +18,7 @@
 
 #define SAMPLE 16         /* of in-process calls, one in so many is timed */
 #define TIMED_AT_FIRST 64 /* calls of a session that are all timed */
-#define KEYS_INLINE 8 /* keys whose hashes fit on the stack */
+#define KEYS_INLINE 8     /* keys whose hashes fit on the stack */
 
 typedef struct key_set {
     kv_key_ref refs_inline[KEYS_INLINE];
@@ -40,7 +40,9 @@ static void count_error(kv_ctx *c) {
     atomic_fetch_add_explicit(&engine->stats.total_error_replies, 1, memory_order_relaxed);
     kv_mutex_lock(&engine->stats_lock);
     size_t i = 0;
-    while (i < engine->error_stat_count && !(strlen(engine->error_stats[i].code) == len && memcmp(engine->error_stats[i].code, text.ptr, len) == 0)) i++;
+    while (i < engine->error_stat_count &&
+           !(strlen(engine->error_stats[i].code) == len && memcmp(engine->error_stats[i].code, text.ptr, len) == 0))
+        i++;
     if (i == engine->error_stat_count && i < KV_ERROR_STATS) {
         memcpy(engine->error_stats[i].code, text.ptr, len);
         engine->error_stats[i].code[len] = 0;
@@ -80,7 +82,8 @@ static size_t request_bytes(const kv_ctx *c) {
 /* A short call in the process costs about as much as timing it, so after a session's first calls one in SAMPLE is timed and stands for all of them.
  * 0: not this one. Calls themselves are always counted. Somebody who asks for a log of microseconds gets every call timed. */
 static unsigned timing_weight(const kv_ctx *c) {
-    if (c->rerun || !c->session->nonblocking || c->in_exec) return 1; /* a session that is being served belongs to another thread: hands off its fields */
+    if (c->rerun || !c->session->nonblocking || c->in_exec)
+        return 1; /* a session that is being served belongs to another thread: hands off its fields */
     uint64_t calls = atomic_load_explicit(&c->session->commands, memory_order_relaxed);
     if (calls < TIMED_AT_FIRST) return 1;
     int64_t slow = kv_setting(&c->engine->settings, KV_CFG_COMMANDLOG_EXECUTION_SLOWER_THAN);
@@ -126,7 +129,8 @@ void kv_call(kv_ctx *c) {
     c->unit->ticks = begun;
     c->command->handler(c);
     uint64_t ns = weight == 0 ? 0 : kv_clock_ticks_ns(clock, kv_clock_ticks(clock) - begun);
-    if (atomic_load_explicit(&c->engine->monitor_count, memory_order_relaxed) > 0 && !c->rerun && (c->command->flags & (KV_CMD_SKIP_MONITOR | KV_CMD_ADMIN)) == 0)
+    if (atomic_load_explicit(&c->engine->monitor_count, memory_order_relaxed) > 0 && !c->rerun &&
+        (c->command->flags & (KV_CMD_SKIP_MONITOR | KV_CMD_ADMIN)) == 0)
         kv_monitor_feed(c); /* afterwards, as Valkey does: the commands of a transaction stand before its EXEC */
     if (c->blocked) return; /* it counts when it is served */
     c->duration_ns = ns;
@@ -280,7 +284,8 @@ static kv_outcome run(kv_ctx *c) {
     kv_unit_finish(c);
     if (c->blocked) return KV_OUTCOME_BLOCKED;
     /* CLIENT CACHING is about the next command, or the whole transaction that it begins. */
-    if (session->tracker != NULL && !kv_in_multi(session) && strncmp(c->command->full_name, "client|", 7) != 0) kv_tracking_command_done(session);
+    if (session->tracker != NULL && !kv_in_multi(session) && strncmp(c->command->full_name, "client|", 7) != 0)
+        kv_tracking_command_done(session);
     log_call(c, c->duration_ns, c->reply->out->len - before);
     return KV_OUTCOME_DONE;
 }
@@ -384,11 +389,13 @@ kv_outcome kv_execute(kv_session *session, int argc, const kv_slice *argv, kv_bu
     c.unit = &unit;
     kv_outcome outcome = checked(&c);
     if (outcome == KV_OUTCOME_PAUSED || outcome == KV_OUTCOME_BUSY) return outcome;
-    if (outcome == KV_OUTCOME_BLOCKED) return outcome; /* another thread may be serving it at this moment: the session is not to be touched */
+    if (outcome == KV_OUTCOME_BLOCKED)
+        return outcome; /* another thread may be serving it at this moment: the session is not to be touched */
     apply_reply_mode(session, c.command, out, start);
     show_state(session);
     count_command(session);
-    if (atomic_load_explicit(&engine->cron_wanted, memory_order_relaxed) && atomic_load_explicit(&engine->cron, memory_order_relaxed) == NULL)
+    if (atomic_load_explicit(&engine->cron_wanted, memory_order_relaxed) &&
+        atomic_load_explicit(&engine->cron, memory_order_relaxed) == NULL)
         kv_cron_start(engine);
     return outcome;
 }

@@ -12,7 +12,7 @@ typedef enum kv_outcome {
     KV_OUTCOME_DONE,    /* the reply is in `out` (nothing when CLIENT REPLY says so) */
     KV_OUTCOME_BLOCKED, /* the session waits: its reply will come to the mailbox, then block_state is DONE and it is woken */
     KV_OUTCOME_PAUSED,  /* CLIENT PAUSE holds this command back: try again after pause_until_ms or a wake */
-    KV_OUTCOME_BUSY     /* only with session->nonblocking: it would wait for a lock or may take long. Nothing was done: call again without */
+    KV_OUTCOME_BUSY /* only with session->nonblocking: it would wait for a lock or may take long. Nothing was done: call again without */
 } kv_outcome;
 
 /* Run one command. argv's bytes must stay until the call returns (a blocked command keeps its own copy). No lock held by the caller.

@@ -32,20 +32,23 @@ typedef struct kv_command_stats {
 
 /* Counters of INFO stats and friends. Relaxed. */
 typedef struct kv_engine_stats {
-    _Atomic uint64_t connections, expired_keys, expired_fields, evicted_keys, evicted_clients, net_input, net_output,
-        rejected_connections, unexpected_errors, total_error_replies, expired_time_cap_reached, active_expire_cycle_ns, lazyfreed, auth_failures,
+    _Atomic uint64_t connections, expired_keys, expired_fields, evicted_keys, evicted_clients, net_input, net_output, rejected_connections,
+        unexpected_errors, total_error_replies, expired_time_cap_reached, active_expire_cycle_ns, lazyfreed, auth_failures,
         query_buffer_limit_disconnects, output_buffer_limit_disconnects, reads_processed, writes_processed, dirty, pauses;
 } kv_engine_stats;
 
 /* Errors by their code ("WRONGTYPE"): INFO errorstats. Guarded by stats_lock. */
-typedef struct kv_error_stat { char code[32]; uint64_t count; } kv_error_stat;
+typedef struct kv_error_stat {
+    char code[32];
+    uint64_t count;
+} kv_error_stat;
 #define KV_ERROR_STATS 128
 
 /* Rates of the last 1.6 seconds: see stats.c. */
 enum { KV_RATE_KINDS = 3, KV_RATE_SAMPLES = 16 };
 typedef struct kv_rate_ring {
     _Atomic uint64_t samples[KV_RATE_KINDS][KV_RATE_SAMPLES]; /* commands, bytes in, bytes out; per second */
-    uint64_t last[KV_RATE_KINDS], last_ns;                   /* the background thread's own, as is `next` */
+    uint64_t last[KV_RATE_KINDS], last_ns;                    /* the background thread's own, as is `next` */
     unsigned next;
 } kv_rate_ring;
 
@@ -53,7 +56,8 @@ typedef struct kv_rate_ring {
 typedef struct kv_engine_hooks {
     void *arg;
     void (*shutdown)(void *arg, bool now, bool force, bool save, bool nosave); /* SHUTDOWN was accepted */
-    kv_status (*config_applied)(void *arg, int field); /* CONFIG SET changed what net must act on (port, bind, maxclients, io-threads, ...) */
+    kv_status (*config_applied)(void *arg,
+                                int field); /* CONFIG SET changed what net must act on (port, bind, maxclients, io-threads, ...) */
 } kv_engine_hooks;
 
 typedef struct kv_engine {
@@ -70,7 +74,7 @@ typedef struct kv_engine {
     uint64_t started_mono_ns;
     int64_t started_ms;
     /* write order */
-    _Atomic uint32_t epoch; /* snapshot epoch: a unit reads it once, with all its locks held */
+    _Atomic uint32_t epoch;    /* snapshot epoch: a unit reads it once, with all its locks held */
     _Atomic uint64_t sequence; /* taken in publish(), still under the locks */
     /* sessions */
     kv_mutex clients_lock;
@@ -103,23 +107,23 @@ typedef struct kv_engine {
     const char *version;        /* of the build: from the options */
     _Atomic int serving_port;   /* of the server on this engine; 0: none */
     _Atomic unsigned serving_threads;
-    size_t startup_memory;      /* used_memory of the engine when it was new */
+    size_t startup_memory; /* used_memory of the engine when it was new */
     /* DEBUG switches */
-    _Atomic bool active_expire;  /* DEBUG SET-ACTIVE-EXPIRE */
+    _Atomic bool active_expire; /* DEBUG SET-ACTIVE-EXPIRE */
     _Atomic bool shutting_down;
-    _Atomic bool serving; /* `kvcore serve`: SHUTDOWN ends the process; a program's own store refuses it */
-    _Atomic uint32_t lru_clock;  /* seconds, 24 bits; refreshed by cron and by whoever reads the time */
+    _Atomic bool serving;       /* `kvcore serve`: SHUTDOWN ends the process; a program's own store refuses it */
+    _Atomic uint32_t lru_clock; /* seconds, 24 bits; refreshed by cron and by whoever reads the time */
 } kv_engine;
 
 typedef struct kv_engine_options {
     const kv_command_table *commands; /* constant data: api/command_table.h */
     const kv_config_table *config;
-    unsigned shards;      /* 0: the default; a power of two, at most 64 */
-    unsigned databases;   /* 0: 16 */
-    const kv_vfs *vfs;    /* NULL: the real one */
-    uint64_t seed;        /* 0: from the system; else hash seeds and random choices are reproducible (tests) */
+    unsigned shards;    /* 0: the default; a power of two, at most 64 */
+    unsigned databases; /* 0: 16 */
+    const kv_vfs *vfs;  /* NULL: the real one */
+    uint64_t seed;      /* 0: from the system; else hash seeds and random choices are reproducible (tests) */
     kv_engine_hooks hooks;
-    const char *version;  /* shown by INFO; constant text, NULL: none */
+    const char *version; /* shown by INFO; constant text, NULL: none */
 } kv_engine_options;
 
 /* Under 100 us and well under 1 MiB: no thread, no page of any shard. NULL when out of memory. */
@@ -135,7 +139,8 @@ static inline bool kv_engine_is_paused(kv_engine *engine) {
 
 /* Ask for the background thread (active expiry, lazy free, rehash): it is started when the running unit has given its locks back. Cheap. */
 static inline void kv_engine_need_cron(kv_engine *engine) {
-    if (!atomic_load_explicit(&engine->cron_wanted, memory_order_relaxed)) atomic_store_explicit(&engine->cron_wanted, true, memory_order_relaxed);
+    if (!atomic_load_explicit(&engine->cron_wanted, memory_order_relaxed))
+        atomic_store_explicit(&engine->cron_wanted, true, memory_order_relaxed);
 }
 
 /* Options were read or changed outside CONFIG SET: bring what depends on them up to date. No lock held. */

@@ -13,20 +13,24 @@ static void server(kv_engine *engine, kv_buf *out) {
     long long hz = (long long)kv_setting(&engine->settings, KV_CFG_HZ);
     kv_system_name(name, sizeof name);
     kv_system_executable(path, sizeof path);
-    kv_buf_printf(out, "redis_version:%s\r\nserver_name:%s\r\nvalkey_version:%s\r\nvalkey_release_stage:ga\r\nredis_git_sha1:00000000\r\n"
-                       "redis_git_dirty:0\r\nredis_build_id:0000000000000000\r\nserver_mode:standalone\r\nos:%s\r\narch_bits:%zu\r\n"
-                       "monotonic_clock:POSIX clock_gettime\r\nmultiplexing_api:epoll\r\ngcc_version:%d.%d.%d\r\n",
+    kv_buf_printf(out,
+                  "redis_version:%s\r\nserver_name:%s\r\nvalkey_version:%s\r\nvalkey_release_stage:ga\r\nredis_git_sha1:00000000\r\n"
+                  "redis_git_dirty:0\r\nredis_build_id:0000000000000000\r\nserver_mode:standalone\r\nos:%s\r\narch_bits:%zu\r\n"
+                  "monotonic_clock:POSIX clock_gettime\r\nmultiplexing_api:epoll\r\ngcc_version:%d.%d.%d\r\n",
                   KV_COMPAT_REDIS_VERSION, KV_COMPAT_SERVER, KV_COMPAT_VALKEY_VERSION, name, sizeof(void *) * 8, __GNUC__, __GNUC_MINOR__,
                   __GNUC_PATCHLEVEL__);
     int port = atomic_load_explicit(&engine->serving_port, memory_order_relaxed);
-    kv_buf_printf(out, "process_id:%d\r\nprocess_supervised:no\r\nrun_id:%s\r\ntcp_port:%d\r\nserver_time_usec:%lld\r\nuptime_in_seconds:%llu\r\n"
-                       "uptime_in_days:%llu\r\nhz:%lld\r\nconfigured_hz:%lld\r\nclients_hz:%lld\r\nlru_clock:%u\r\nexecutable:%s\r\nconfig_file:",
-                  kv_system_pid(), engine->run_id, port, (long long)now_us, (unsigned long long)uptime, (unsigned long long)(uptime / 86400), hz, hz, hz,
-                  (unsigned)(now_us / 1000000 & 0xffffff), path);
+    kv_buf_printf(
+        out,
+        "process_id:%d\r\nprocess_supervised:no\r\nrun_id:%s\r\ntcp_port:%d\r\nserver_time_usec:%lld\r\nuptime_in_seconds:%llu\r\n"
+        "uptime_in_days:%llu\r\nhz:%lld\r\nconfigured_hz:%lld\r\nclients_hz:%lld\r\nlru_clock:%u\r\nexecutable:%s\r\nconfig_file:",
+        kv_system_pid(), engine->run_id, port, (long long)now_us, (unsigned long long)uptime, (unsigned long long)(uptime / 86400), hz, hz,
+        hz, (unsigned)(now_us / 1000000 & 0xffffff), path);
     kv_mutex_lock(&engine->settings.lock);
     kv_buf_add_slice(out, kv_buf_slice(&engine->settings.file));
     kv_mutex_unlock(&engine->settings.lock);
-    kv_buf_printf(out, "\r\nio_threads_active:%d\r\navailability_zone:", atomic_load_explicit(&engine->serving_threads, memory_order_relaxed) > 1);
+    kv_buf_printf(out, "\r\nio_threads_active:%d\r\navailability_zone:",
+                  atomic_load_explicit(&engine->serving_threads, memory_order_relaxed) > 1);
     kv_setting_text(&engine->settings, KV_CFG_AVAILABILITY_ZONE, out);
     kv_buf_add_slice(out, KV_LIT("\r\n"));
     if (port != 0) {
@@ -77,15 +81,18 @@ static void clients(kv_engine *engine, uint64_t locked, kv_buf *out) {
         if (facts.output_len > max_out) max_out = facts.output_len;
     }
     kv_mutex_unlock(&engine->clients_lock);
-    kv_buf_printf(out, "connected_clients:%u\r\ncluster_connections:0\r\nmaxclients:%lld\r\nclient_recent_max_input_buffer:%zu\r\n"
-                       "client_recent_max_output_buffer:%zu\r\n",
-                  atomic_load_explicit(&engine->client_count, memory_order_relaxed), (long long)kv_setting(&engine->settings, KV_CFG_MAXCLIENTS), max_in,
-                  max_out);
-    kv_buf_printf(out, "blocked_clients:%u\r\ntracking_clients:%u\r\npubsub_clients:%u\r\nwatching_clients:%u\r\nclients_in_timeout_table:0\r\n"
-                       "total_watched_keys:%zu\r\ntotal_blocking_keys:%zu\r\ntotal_blocking_keys_on_nokey:0\r\n",
-                  atomic_load_explicit(&engine->blocked_count, memory_order_relaxed), atomic_load_explicit(&engine->tracking_count, memory_order_relaxed),
-                  atomic_load_explicit(&engine->pubsub_count, memory_order_relaxed), atomic_load_explicit(&engine->watching_count, memory_order_relaxed),
-                  watched, awaited);
+    kv_buf_printf(out,
+                  "connected_clients:%u\r\ncluster_connections:0\r\nmaxclients:%lld\r\nclient_recent_max_input_buffer:%zu\r\n"
+                  "client_recent_max_output_buffer:%zu\r\n",
+                  atomic_load_explicit(&engine->client_count, memory_order_relaxed),
+                  (long long)kv_setting(&engine->settings, KV_CFG_MAXCLIENTS), max_in, max_out);
+    kv_buf_printf(out,
+                  "blocked_clients:%u\r\ntracking_clients:%u\r\npubsub_clients:%u\r\nwatching_clients:%u\r\nclients_in_timeout_table:0\r\n"
+                  "total_watched_keys:%zu\r\ntotal_blocking_keys:%zu\r\ntotal_blocking_keys_on_nokey:0\r\n",
+                  atomic_load_explicit(&engine->blocked_count, memory_order_relaxed),
+                  atomic_load_explicit(&engine->tracking_count, memory_order_relaxed),
+                  atomic_load_explicit(&engine->pubsub_count, memory_order_relaxed),
+                  atomic_load_explicit(&engine->watching_count, memory_order_relaxed), watched, awaited);
     int64_t left = atomic_load_explicit(&engine->pause_until_ms, memory_order_relaxed) - kv_clock_ms(&engine->clock);
     if (left <= 0) kv_buf_printf(out, "paused_reason:none\r\npaused_actions:none\r\npaused_timeout_milliseconds:0\r\n");
     else
@@ -94,11 +101,13 @@ static void clients(kv_engine *engine, uint64_t locked, kv_buf *out) {
 }
 
 static void persistence(kv_engine *engine, kv_buf *out) {
-    kv_buf_printf(out, "loading:0\r\nasync_loading:0\r\ncurrent_cow_peak:0\r\ncurrent_cow_size:0\r\ncurrent_cow_size_age:0\r\ncurrent_fork_perc:0.00\r\n"
-                       "current_save_keys_processed:0\r\ncurrent_save_keys_total:0\r\nrdb_changes_since_last_save:%llu\r\nrdb_bgsave_in_progress:0\r\n"
-                       "rdb_last_save_time:%lld\r\nrdb_last_bgsave_status:ok\r\nrdb_last_bgsave_time_sec:-1\r\nrdb_current_bgsave_time_sec:-1\r\n"
-                       "rdb_saves:0\r\nrdb_last_cow_size:0\r\nrdb_last_load_keys_expired:0\r\nrdb_last_load_keys_loaded:0\r\n",
-                  (unsigned long long)atomic_load_explicit(&engine->stats.dirty, memory_order_relaxed), (long long)(engine->started_ms / 1000));
+    kv_buf_printf(
+        out,
+        "loading:0\r\nasync_loading:0\r\ncurrent_cow_peak:0\r\ncurrent_cow_size:0\r\ncurrent_cow_size_age:0\r\ncurrent_fork_perc:0.00\r\n"
+        "current_save_keys_processed:0\r\ncurrent_save_keys_total:0\r\nrdb_changes_since_last_save:%llu\r\nrdb_bgsave_in_progress:0\r\n"
+        "rdb_last_save_time:%lld\r\nrdb_last_bgsave_status:ok\r\nrdb_last_bgsave_time_sec:-1\r\nrdb_current_bgsave_time_sec:-1\r\n"
+        "rdb_saves:0\r\nrdb_last_cow_size:0\r\nrdb_last_load_keys_expired:0\r\nrdb_last_load_keys_loaded:0\r\n",
+        (unsigned long long)atomic_load_explicit(&engine->stats.dirty, memory_order_relaxed), (long long)(engine->started_ms / 1000));
     kv_buf_printf(out, "aof_enabled:0\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\naof_last_rewrite_time_sec:-1\r\n"
                        "aof_current_rewrite_time_sec:-1\r\naof_last_bgrewrite_status:ok\r\naof_rewrites:0\r\n"
                        "aof_rewrites_consecutive_failures:0\r\naof_last_write_status:ok\r\naof_last_cow_size:0\r\n"
@@ -110,17 +119,20 @@ static void replication(kv_engine *engine, kv_buf *out) {
     kv_mutex_lock(&engine->stats_lock);
     memcpy(id, engine->replid, sizeof id);
     kv_mutex_unlock(&engine->stats_lock);
-    kv_buf_printf(out, "role:master\r\nconnected_slaves:0\r\nreplicas_waiting_psync:0\r\nmaster_failover_state:no-failover\r\nmaster_replid:%s\r\n"
-                       "master_replid2:0000000000000000000000000000000000000000\r\nmaster_repl_offset:0\r\nsecond_repl_offset:-1\r\n"
-                       "repl_backlog_active:0\r\nrepl_backlog_size:%lld\r\nrepl_backlog_first_byte_offset:0\r\nrepl_backlog_histlen:0\r\n",
-                  id, (long long)kv_setting(&engine->settings, KV_CFG_REPL_BACKLOG_SIZE));
+    kv_buf_printf(
+        out,
+        "role:master\r\nconnected_slaves:0\r\nreplicas_waiting_psync:0\r\nmaster_failover_state:no-failover\r\nmaster_replid:%s\r\n"
+        "master_replid2:0000000000000000000000000000000000000000\r\nmaster_repl_offset:0\r\nsecond_repl_offset:-1\r\n"
+        "repl_backlog_active:0\r\nrepl_backlog_size:%lld\r\nrepl_backlog_first_byte_offset:0\r\nrepl_backlog_histlen:0\r\n",
+        id, (long long)kv_setting(&engine->settings, KV_CFG_REPL_BACKLOG_SIZE));
 }
 
 static void cpu(kv_engine *engine, kv_buf *out) {
     (void)engine;
     kv_cpu_times all = kv_system_cpu(KV_CPU_PROCESS), children = kv_system_cpu(KV_CPU_CHILDREN), here = kv_system_cpu(KV_CPU_THREAD);
-    kv_buf_printf(out, "used_cpu_sys:%.6f\r\nused_cpu_user:%.6f\r\nused_cpu_sys_children:%.6f\r\nused_cpu_user_children:%.6f\r\n"
-                       "used_cpu_sys_main_thread:%.6f\r\nused_cpu_user_main_thread:%.6f\r\nused_active_time_main_thread:%.6f\r\n",
+    kv_buf_printf(out,
+                  "used_cpu_sys:%.6f\r\nused_cpu_user:%.6f\r\nused_cpu_sys_children:%.6f\r\nused_cpu_user_children:%.6f\r\n"
+                  "used_cpu_sys_main_thread:%.6f\r\nused_cpu_user_main_thread:%.6f\r\nused_active_time_main_thread:%.6f\r\n",
                   all.system, all.user, children.system, children.user, here.system, here.user, here.system + here.user);
 }
 

@@ -16,12 +16,15 @@ enum { TABLE_BYTES_A_KEY = 12, EXPIRY_BYTES_A_KEY = 16, CLIENT_BYTES = 256 };
 
 size_t kv_memory_note_peak(kv_engine *engine) {
     size_t used = kv_engine_used_memory(engine), peak = atomic_load_explicit(&engine->peak_memory, memory_order_relaxed);
-    while (used > peak && !atomic_compare_exchange_weak_explicit(&engine->peak_memory, &peak, used, memory_order_relaxed, memory_order_relaxed)) continue;
+    while (used > peak &&
+           !atomic_compare_exchange_weak_explicit(&engine->peak_memory, &peak, used, memory_order_relaxed, memory_order_relaxed))
+        continue;
     return used;
 }
 
 kv_memory_tables kv_memory_tables_of(kv_engine *engine, unsigned db) {
-    return (kv_memory_tables){kv_store_count(&engine->store, db) * TABLE_BYTES_A_KEY, kv_store_expire_count(&engine->store, db) * EXPIRY_BYTES_A_KEY};
+    return (kv_memory_tables){kv_store_count(&engine->store, db) * TABLE_BYTES_A_KEY,
+                              kv_store_expire_count(&engine->store, db) * EXPIRY_BYTES_A_KEY};
 }
 
 static size_t client_bytes(kv_engine *engine) {

@@ -46,7 +46,8 @@ void kv_monitor_feed(kv_ctx *c) {
     kv_buf line;
     kv_buf_init(&line, &c->engine->mem);
     int64_t now = kv_clock_us(&c->engine->clock);
-    kv_buf_printf(&line, "%lld.%06lld [%d %s]", (long long)(now / 1000000), (long long)(now % 1000000), c->session->db, c->session->in_process ? "embedded" : c->session->address);
+    kv_buf_printf(&line, "%lld.%06lld [%d %s]", (long long)(now / 1000000), (long long)(now % 1000000), c->session->db,
+                  c->session->in_process ? "embedded" : c->session->address);
     int first, last;
     bool secret = secret_range(c, &first, &last);
     for (int i = 0; i < c->argc; i++) {
@@ -177,10 +178,12 @@ void kv_commandlog_record(kv_ctx *c, uint64_t duration_us, size_t request_bytes,
     const kv_settings *s = &c->engine->settings;
     int64_t slow = kv_setting(s, KV_CFG_COMMANDLOG_EXECUTION_SLOWER_THAN), reply = kv_setting(s, KV_CFG_COMMANDLOG_REPLY_LARGER_THAN);
     int64_t request = kv_setting(s, KV_CFG_COMMANDLOG_REQUEST_LARGER_THAN);
-    if (slow >= 0 && duration_us >= (uint64_t)slow) record(c, KV_LOG_SLOW, (int64_t)duration_us, (size_t)kv_setting(s, KV_CFG_COMMANDLOG_SLOW_EXECUTION_MAX_LEN));
+    if (slow >= 0 && duration_us >= (uint64_t)slow)
+        record(c, KV_LOG_SLOW, (int64_t)duration_us, (size_t)kv_setting(s, KV_CFG_COMMANDLOG_SLOW_EXECUTION_MAX_LEN));
     if (request >= 0 && request_bytes >= (size_t)request)
         record(c, KV_LOG_LARGE_REQUEST, (int64_t)request_bytes, (size_t)kv_setting(s, KV_CFG_COMMANDLOG_LARGE_REQUEST_MAX_LEN));
-    if (reply >= 0 && reply_bytes >= (size_t)reply) record(c, KV_LOG_LARGE_REPLY, (int64_t)reply_bytes, (size_t)kv_setting(s, KV_CFG_COMMANDLOG_LARGE_REPLY_MAX_LEN));
+    if (reply >= 0 && reply_bytes >= (size_t)reply)
+        record(c, KV_LOG_LARGE_REPLY, (int64_t)reply_bytes, (size_t)kv_setting(s, KV_CFG_COMMANDLOG_LARGE_REPLY_MAX_LEN));
 }
 
 size_t kv_commandlog_len(kv_engine *engine, kv_log_kind kind) {
@@ -201,7 +204,8 @@ void kv_commandlog_reset(kv_engine *engine, kv_log_kind kind) {
 size_t kv_commandlog_each(kv_engine *engine, kv_log_kind kind, size_t limit, void (*fn)(void *arg, const kv_log_entry *entry), void *arg) {
     size_t seen = 0;
     kv_mutex_lock(&engine->stats_lock);
-    for (const kv_log_entry *entry = engine->commandlog->rings[kind].newest; entry != NULL && seen < limit; entry = entry->next, seen++) fn(arg, entry);
+    for (const kv_log_entry *entry = engine->commandlog->rings[kind].newest; entry != NULL && seen < limit; entry = entry->next, seen++)
+        fn(arg, entry);
     kv_mutex_unlock(&engine->stats_lock);
     return seen;
 }

@@ -6,16 +6,19 @@
 #include "engine/engine.h"
 #include "engine/pubsub.h"
 
-static const struct { char letter; unsigned bit; } classes[] = {
-    {'g', KV_EVENT_GENERIC}, {'$', KV_EVENT_STRING}, {'l', KV_EVENT_LIST},    {'s', KV_EVENT_SET},      {'h', KV_EVENT_HASH},
-    {'z', KV_EVENT_ZSET},    {'x', KV_EVENT_EXPIRED}, {'e', KV_EVENT_EVICTED}, {'t', KV_EVENT_STREAM},   {'d', KV_EVENT_MODULE},
+static const struct {
+    char letter;
+    unsigned bit;
+} classes[] = {
+    {'g', KV_EVENT_GENERIC}, {'$', KV_EVENT_STRING},   {'l', KV_EVENT_LIST},     {'s', KV_EVENT_SET},     {'h', KV_EVENT_HASH},
+    {'z', KV_EVENT_ZSET},    {'x', KV_EVENT_EXPIRED},  {'e', KV_EVENT_EVICTED},  {'t', KV_EVENT_STREAM},  {'d', KV_EVENT_MODULE},
     {'n', KV_EVENT_NEW},     {'K', KV_EVENT_KEYSPACE}, {'E', KV_EVENT_KEYEVENT}, {'m', KV_EVENT_KEYMISS},
 };
 
 /* 'A' stands for every class but key misses and new keys, which would flood those who did not ask. */
 enum {
-    ALL_CLASSES = KV_EVENT_GENERIC | KV_EVENT_STRING | KV_EVENT_LIST | KV_EVENT_SET | KV_EVENT_HASH | KV_EVENT_ZSET | KV_EVENT_EXPIRED | KV_EVENT_EVICTED |
-                  KV_EVENT_STREAM | KV_EVENT_MODULE
+    ALL_CLASSES = KV_EVENT_GENERIC | KV_EVENT_STRING | KV_EVENT_LIST | KV_EVENT_SET | KV_EVENT_HASH | KV_EVENT_ZSET | KV_EVENT_EXPIRED |
+                  KV_EVENT_EVICTED | KV_EVENT_STREAM | KV_EVENT_MODULE
 };
 
 bool kv_notify_parse(kv_slice text, int64_t *flags) {

@@ -99,7 +99,8 @@ static void drop_topic(struct kv_pubsub *pubsub, kv_topic_kind kind, kv_topic *t
     } else {
         size_t i = 0;
         while (pubsub->patterns[i] != topic) i++;
-        memmove(&pubsub->patterns[i], &pubsub->patterns[i + 1], (--pubsub->pattern_count - i) * sizeof *pubsub->patterns); /* keeps the order */
+        memmove(&pubsub->patterns[i], &pubsub->patterns[i + 1],
+                (--pubsub->pattern_count - i) * sizeof *pubsub->patterns); /* keeps the order */
     }
     free_topic(pubsub, topic);
 }
@@ -220,7 +221,9 @@ size_t kv_pubsub_count(const kv_session *session) {
     return subscriber == NULL ? 0 : subscriber->count[KV_TOPIC_CHANNEL] + subscriber->count[KV_TOPIC_PATTERN];
 }
 
-size_t kv_pubsub_kind_count(const kv_session *session, kv_topic_kind kind) { return session->subscriber == NULL ? 0 : session->subscriber->count[kind]; }
+size_t kv_pubsub_kind_count(const kv_session *session, kv_topic_kind kind) {
+    return session->subscriber == NULL ? 0 : session->subscriber->count[kind];
+}
 size_t kv_pubsub_shard_count(const kv_session *session) { return kv_pubsub_kind_count(session, KV_TOPIC_SHARD); }
 
 void kv_pubsub_leave(kv_session *session) {

@@ -47,24 +47,26 @@ void kv_reply_error(kv_reply *reply, const char *text);
 void kv_reply_error_slice(kv_reply *reply, kv_slice text);
 void kv_reply_errorf(kv_reply *reply, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void kv_reply_int(kv_reply *reply, int64_t value);
-void kv_reply_bool(kv_reply *reply, bool value);           /* RESP2: 1 or 0 */
-void kv_reply_null(kv_reply *reply);                       /* RESP2: $-1 */
-void kv_reply_null_array(kv_reply *reply);                 /* RESP2: *-1 */
+void kv_reply_bool(kv_reply *reply, bool value); /* RESP2: 1 or 0 */
+void kv_reply_null(kv_reply *reply);             /* RESP2: $-1 */
+void kv_reply_null_array(kv_reply *reply);       /* RESP2: *-1 */
 void kv_reply_bulk(kv_reply *reply, kv_slice bytes);
 void kv_reply_bulk_cstr(kv_reply *reply, const char *text);
-void kv_reply_bulk_i64(kv_reply *reply, int64_t value);    /* the decimal text as a bulk string */
-void kv_reply_bulk_double(kv_reply *reply, double value);  /* the shortest text as a bulk string, in every format */
-void kv_reply_double(kv_reply *reply, double value);       /* RESP3 double; RESP2 bulk */
-void kv_reply_verbatim(kv_reply *reply, kv_slice text);    /* RESP3 =txt:; RESP2 bulk */
+void kv_reply_bulk_i64(kv_reply *reply, int64_t value);   /* the decimal text as a bulk string */
+void kv_reply_bulk_double(kv_reply *reply, double value); /* the shortest text as a bulk string, in every format */
+void kv_reply_double(kv_reply *reply, double value);      /* RESP3 double; RESP2 bulk */
+void kv_reply_verbatim(kv_reply *reply, kv_slice text);   /* RESP3 =txt:; RESP2 bulk */
 void kv_reply_array(kv_reply *reply, size_t count);
-void kv_reply_map(kv_reply *reply, size_t pairs);          /* RESP2: array of 2 * pairs */
-void kv_reply_set(kv_reply *reply, size_t count);          /* RESP2: array */
-void kv_reply_push(kv_reply *reply, size_t count);         /* RESP2: array */
-void kv_reply_attribute(kv_reply *reply, size_t pairs);    /* RESP3 only; nothing may be written by callers in other formats */
-void kv_reply_raw(kv_reply *reply, kv_slice encoded);      /* bytes that are already in this reply's format */
+void kv_reply_map(kv_reply *reply, size_t pairs);       /* RESP2: array of 2 * pairs */
+void kv_reply_set(kv_reply *reply, size_t count);       /* RESP2: array */
+void kv_reply_push(kv_reply *reply, size_t count);      /* RESP2: array */
+void kv_reply_attribute(kv_reply *reply, size_t pairs); /* RESP3 only; nothing may be written by callers in other formats */
+void kv_reply_raw(kv_reply *reply, kv_slice encoded);   /* bytes that are already in this reply's format */
 
 /* A container whose count is known only at its end. Marks nest: close the inner one first. Closing moves the bytes behind the mark once. */
-typedef struct kv_mark { size_t offset; } kv_mark;
+typedef struct kv_mark {
+    size_t offset;
+} kv_mark;
 kv_mark kv_reply_defer(kv_reply *reply);
 void kv_reply_defer_array(kv_reply *reply, kv_mark mark, size_t count);
 void kv_reply_defer_map(kv_reply *reply, kv_mark mark, size_t pairs);

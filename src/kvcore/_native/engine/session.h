@@ -51,21 +51,21 @@ typedef struct kv_session {
     /* owner only */
     struct kv_engine *engine;
     _Atomic(const kv_session_ops *) ops; /* NULL: waits on `signal`; wakers read it */
-    void *owner;               /* the connection, or the in-process client; under the registry's lock other threads may follow it (describe) */
-    void *home;                /* where `wake` goes: outlives the session (a network thread's loop, an eventfd) */
+    void *owner; /* the connection, or the in-process client; under the registry's lock other threads may follow it (describe) */
+    void *home;  /* where `wake` goes: outlives the session (a network thread's loop, an eventfd) */
     struct kv_session *home_next; /* the loop's list of woken sessions, under its lock, as is: */
     bool home_listed;
     _Atomic(kv_format) format; /* of replies and mail; publishers read it */
     _Atomic int db;            /* CLIENT LIST reads it */
     int resp;                  /* 2 or 3 */
     bool authenticated;
-    bool in_process;           /* no socket: embedded calls; not limited by protected mode, not listed as a normal client */
-    _Atomic bool closing;              /* close after the replies written so far are sent */
-    bool close_now;            /* close without sending */
-    bool nonblocking;          /* the caller holds something that others need (Python's GIL): no waiting, no long work (KV_OUTCOME_BUSY) */
+    bool in_process;      /* no socket: embedded calls; not limited by protected mode, not listed as a normal client */
+    _Atomic bool closing; /* close after the replies written so far are sent */
+    bool close_now;       /* close without sending */
+    bool nonblocking;     /* the caller holds something that others need (Python's GIL): no waiting, no long work (KV_OUTCOME_BUSY) */
     _Atomic bool monitor;
     _Atomic bool no_evict, no_touch, read_only;
-    bool readonly;             /* READONLY/READWRITE are cluster's; kept for RESET */
+    bool readonly; /* READONLY/READWRITE are cluster's; kept for RESET */
     kv_reply_mode reply_mode;
     struct kv_transaction *transaction; /* NULL outside MULTI and without WATCH */
     struct kv_ticket *ticket;           /* what it is blocked on */
@@ -87,18 +87,18 @@ typedef struct kv_session {
     _Atomic(const kv_command *) last_command;
     _Atomic uint64_t commands, bytes_in, bytes_out;
     _Atomic uint32_t references;
-    _Atomic uint32_t block_state;   /* kv_block_state; ENDING carries its kv_unblock in the bits from 8 up */
+    _Atomic uint32_t block_state; /* kv_block_state; ENDING carries its kv_unblock in the bits from 8 up */
     /* What CLIENT LIST shows of the owner's state: stored after each command that may have changed it. */
-    _Atomic int32_t shown_multi;    /* queued commands; -1: not in MULTI */
+    _Atomic int32_t shown_multi; /* queued commands; -1: not in MULTI */
     _Atomic uint32_t shown_watch, shown_channels, shown_patterns, shown_shard_channels;
     _Atomic size_t shown_multi_bytes;
     _Atomic uint64_t shown_redirect;
     _Atomic bool shown_any, shown_tracking, shown_bcast, shown_broken_redirect, capa_redirect;
-    _Atomic bool killed;            /* close at the next quiescent point */
-    _Atomic bool dirty_cas;         /* a watched key changed: EXEC fails */
-    _Atomic uint32_t signal;        /* in-process sessions wait on it; bumped by every wake */
-    _Atomic bool wake_pending;      /* on some thread's wake list */
-    struct kv_session *wake_next;   /* that list's link: belongs to who set wake_pending */
+    _Atomic bool killed;          /* close at the next quiescent point */
+    _Atomic bool dirty_cas;       /* a watched key changed: EXEC fails */
+    _Atomic uint32_t signal;      /* in-process sessions wait on it; bumped by every wake */
+    _Atomic bool wake_pending;    /* on some thread's wake list */
+    struct kv_session *wake_next; /* that list's link: belongs to who set wake_pending */
     /* under `mutex` (rank SESSION) */
     kv_mutex mutex;
     kv_buf mailbox;

@@ -148,7 +148,8 @@ static kv_status parse_flags(const kv_config_option *option, kv_slice text, int6
 static kv_status parse_percent(const kv_config_option *option, kv_slice text, int64_t *out, kv_buf *error) {
     int64_t value;
     if (text.len > 1 && text.ptr[text.len - 1] == '%') {
-        if (!kv_parse_i64(kv_slice_of(text.ptr, text.len - 1), &value) || value < 0) return refuse(error, "argument must be a memory or percent value");
+        if (!kv_parse_i64(kv_slice_of(text.ptr, text.len - 1), &value) || value < 0)
+            return refuse(error, "argument must be a memory or percent value");
         if (-value < option->min) {
             if (error != NULL) kv_buf_printf(error, "percentage argument must be less or equal to %lld", (long long)-option->min);
             return KV_EINVAL;
@@ -203,7 +204,8 @@ static kv_status set_text(kv_settings *settings, const kv_config_option *option,
     kv_buf fresh;
     kv_buf_init(&fresh, settings->mem);
     kv_status status = KV_OK;
-    if (memchr(text.ptr == NULL ? (const uint8_t *)"" : text.ptr, 0, text.len) != NULL) status = refuse(error, "argument must not contain a NUL byte");
+    if (memchr(text.ptr == NULL ? (const uint8_t *)"" : text.ptr, 0, text.len) != NULL)
+        status = refuse(error, "argument must not contain a NUL byte");
     else status = kv_setting_shape(settings, option, text, &fresh, error);
     if (status == KV_OK && fresh.failed) status = KV_ENOMEM;
     if (status != KV_OK) {
@@ -228,7 +230,9 @@ kv_status kv_setting_set(kv_settings *settings, const kv_config_option *option, 
     if (status != KV_OK) return status;
     if ((option->flags & KV_CONFIG_UNSUPPORTED) != 0) {
         if (is_default(option, text, number)) return KV_OK;
-        if (error != NULL) kv_buf_printf(error, "'%s' is known, but kvcore does not support it: only its default ('%s') is accepted", option->name, option->default_text);
+        if (error != NULL)
+            kv_buf_printf(error, "'%s' is known, but kvcore does not support it: only its default ('%s') is accepted", option->name,
+                          option->default_text);
         return KV_EINVAL;
     }
     if (!at_start && (option->flags & KV_CONFIG_MUTABLE) == 0) return refuse(error, "can't set immutable config");

@@ -37,7 +37,8 @@ static void restore(kv_settings *settings, const kv_config_option *option, saved
 }
 
 static void note_inert(kv_engine *engine, const kv_config_option *option) {
-    if ((option->flags & KV_CONFIG_INERT) == 0 || kv_setting(&engine->settings, (kv_config_field)option->field) == option->default_number) return;
+    if ((option->flags & KV_CONFIG_INERT) == 0 || kv_setting(&engine->settings, (kv_config_field)option->field) == option->default_number)
+        return;
     kv_log_write(&engine->log, KV_LOG_NOTICE, "The option '%s' was set; it has no effect in kvcore.", option->name);
 }
 

@@ -36,20 +36,23 @@ static kv_status merge_output_limits(kv_settings *settings, kv_slice text, kv_bu
         for (; word != NULL; word = strtok_r(NULL, " ", &rest)) {
             int class = 0;
             if (strcmp(word, "replica") == 0) class = 1;
-            else while (class < 3 && strcmp(word, names[class]) != 0) class++;
+            else
+                while (class < 3 && strcmp(word, names[class]) != 0) class ++;
             if (class == 3) status = refuse(error, "Invalid client class specified in buffer limit configuration.");
             for (int i = 0; i < 3 && status == KV_OK; i++) {
                 int64_t value = 0;
                 char *number = strtok_r(NULL, " ", &rest);
                 if (number == NULL) status = refuse(error, "Wrong number of arguments in buffer limit configuration.");
-                else if (!kv_parse_bytes(kv_slice_cstr(number), &value) || value < 0) status = refuse(error, "Error in hard, soft or soft_seconds setting in buffer limit configuration.");
+                else if (!kv_parse_bytes(kv_slice_cstr(number), &value) || value < 0)
+                    status = refuse(error, "Error in hard, soft or soft_seconds setting in buffer limit configuration.");
                 else values[class][i] = value;
             }
             if (status != KV_OK) break;
         }
     }
-    for (int class = 0; class < 3 && status == KV_OK; class++)
-        kv_buf_printf(out, "%s%s %lld %lld %lld", class == 0 ? "" : " ", names[class], values[class][0], values[class][1], values[class][2]);
+    for (int class = 0; class < 3 && status == KV_OK; class ++)
+        kv_buf_printf(out, "%s%s %lld %lld %lld", class == 0 ? "" : " ", names[class], values[class][0], values[class][1],
+                      values[class][2]);
     kv_buf_deinit(&now);
     kv_free(settings->mem, copy);
     return status;
@@ -73,7 +76,8 @@ static kv_status shape_percentiles(kv_slice text, kv_buf *out, kv_buf *error) {
     while (next_word(text, &at, word, sizeof word)) {
         double value = strtod(word, &end);
         if (*end != 0 || end == word) return refuse(error, "Invalid latency-tracking-info-percentiles parameters");
-        if (!(value >= 0 && value <= 100)) return refuse(error, "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]");
+        if (!(value >= 0 && value <= 100))
+            return refuse(error, "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]");
         int len = snprintf(word, sizeof word, "%.6f", value);
         while (len > 0 && word[len - 1] == '0') len--;
         if (len > 0 && word[len - 1] == '.') len--;
@@ -85,7 +89,8 @@ static kv_status shape_percentiles(kv_slice text, kv_buf *out, kv_buf *error) {
 
 /* proc-title-template: {names} that are known, every brace closed; it may not be empty. */
 static kv_status check_title(kv_slice text, kv_buf *error) {
-    static const char *const names[] = {"{title}", "{listen-addr}", "{server-mode}", "{port}", "{tls-port}", "{unixsocket}", "{config-file}"};
+    static const char *const names[] = {"{title}",    "{listen-addr}", "{server-mode}", "{port}",
+                                        "{tls-port}", "{unixsocket}",  "{config-file}"};
     bool good = text.len > 0;
     for (size_t at = 0; at < text.len && good; at++) {
         if (text.ptr[at] != '{') continue;

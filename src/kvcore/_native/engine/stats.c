@@ -13,11 +13,25 @@ static const size_t kinds = KV_RATE_KINDS;
 
 void kv_stats_reset(kv_engine *engine) {
     kv_engine_stats *s = &engine->stats;
-    _Atomic uint64_t *counters[] = {&s->connections, &s->expired_keys, &s->expired_fields, &s->evicted_keys, &s->evicted_clients,
-                                    &s->net_input, &s->net_output, &s->rejected_connections,
-                                    &s->unexpected_errors, &s->total_error_replies, &s->expired_time_cap_reached, &s->active_expire_cycle_ns,
-                                    &s->lazyfreed, &s->auth_failures, &s->query_buffer_limit_disconnects, &s->output_buffer_limit_disconnects,
-                                    &s->reads_processed, &s->writes_processed, &s->pauses};
+    _Atomic uint64_t *counters[] = {&s->connections,
+                                    &s->expired_keys,
+                                    &s->expired_fields,
+                                    &s->evicted_keys,
+                                    &s->evicted_clients,
+                                    &s->net_input,
+                                    &s->net_output,
+                                    &s->rejected_connections,
+                                    &s->unexpected_errors,
+                                    &s->total_error_replies,
+                                    &s->expired_time_cap_reached,
+                                    &s->active_expire_cycle_ns,
+                                    &s->lazyfreed,
+                                    &s->auth_failures,
+                                    &s->query_buffer_limit_disconnects,
+                                    &s->output_buffer_limit_disconnects,
+                                    &s->reads_processed,
+                                    &s->writes_processed,
+                                    &s->pauses};
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) atomic_store_explicit(counters[i], 0, memory_order_relaxed);
     for (uint16_t i = 0; i < engine->commands->count; i++) {
         kv_command_stats *stats = &engine->command_stats[i];
@@ -36,7 +50,8 @@ void kv_stats_reset(kv_engine *engine) {
 
 uint64_t kv_stats_commands(const kv_engine *engine) {
     uint64_t calls = 0;
-    for (uint16_t i = 0; i < engine->commands->count; i++) calls += atomic_load_explicit(&engine->command_stats[i].calls, memory_order_relaxed);
+    for (uint16_t i = 0; i < engine->commands->count; i++)
+        calls += atomic_load_explicit(&engine->command_stats[i].calls, memory_order_relaxed);
     return calls;
 }
 

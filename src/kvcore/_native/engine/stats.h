@@ -14,7 +14,9 @@ void kv_stats_sample(kv_engine *engine);
 /* Commands run so far: the sum over all commands. O(commands). */
 uint64_t kv_stats_commands(const kv_engine *engine);
 
-typedef struct kv_rates { uint64_t commands, input, output; } kv_rates;
+typedef struct kv_rates {
+    uint64_t commands, input, output;
+} kv_rates;
 kv_rates kv_stats_rates(kv_engine *engine);
 
 /* A new random replication id. False: the system gave no random bytes. */

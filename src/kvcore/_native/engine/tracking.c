@@ -26,7 +26,7 @@ struct kv_tracker {
     kv_slice *prefixes;          /* in order, each in a block of its own */
     size_t prefix_count;
     kv_tracking_caching caching;
-    _Atomic bool broken_redirect; /* set by writers under the lock, read by the owner without it */
+    _Atomic bool broken_redirect;       /* set by writers under the lock, read by the owner without it */
     struct kv_tracker *next, *previous; /* all trackers */
 };
 
@@ -454,8 +454,13 @@ void kv_tracking_command_done(kv_session *session) { kv_tracking_set_caching(ses
 kv_tracking_state kv_tracking_get(const kv_session *session) {
     const struct kv_tracker *tracker = session->tracker;
     if (tracker == NULL) return (kv_tracking_state){0};
-    return (kv_tracking_state){.on = true, .bcast = tracker->options.bcast, .optin = tracker->options.optin, .optout = tracker->options.optout,
-                               .noloop = tracker->options.noloop, .broken_redirect = tracker->broken_redirect, .caching = tracker->caching,
+    return (kv_tracking_state){.on = true,
+                               .bcast = tracker->options.bcast,
+                               .optin = tracker->options.optin,
+                               .optout = tracker->options.optout,
+                               .noloop = tracker->options.noloop,
+                               .broken_redirect = tracker->broken_redirect,
+                               .caching = tracker->caching,
                                .redirect = tracker->options.redirect};
 }
 

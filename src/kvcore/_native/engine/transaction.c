@@ -117,7 +117,8 @@ bool kv_watch_key(kv_ctx *c, const kv_key *key) {
     kv_transaction *tx = transaction_of(session);
     if (tx == NULL) return false;
     const kv_keymap_node *known = kv_keymap_find(shard->watchers, key->hash, key->name);
-    for (const kv_watch *watch = known == NULL ? NULL : known->head; watch != NULL; watch = watch->next) /* few watch one key, one may watch many */
+    for (const kv_watch *watch = known == NULL ? NULL : known->head; watch != NULL;
+         watch = watch->next) /* few watch one key, one may watch many */
         if (watch->session == session && watch->db == key->db) return true;
     kv_watch *watch = kv_malloc(mem, sizeof *watch);
     if (watch == NULL) return false;
@@ -132,8 +133,14 @@ bool kv_watch_key(kv_ctx *c, const kv_key *key) {
         return false;
     }
     const kv_value *v = kv_keydb_find(kv_shard_db(shard, (unsigned)key->db), key->hash, key->name);
-    *watch = (kv_watch){.session = session, .node = node, .shard = shard, .hash = key->hash, .db = key->db, .next = node->head,
-                        .next_own = tx->watches, .was_expired = v != NULL && kv_entry_expired(v, kv_ctx_now_ms(c))};
+    *watch = (kv_watch){.session = session,
+                        .node = node,
+                        .shard = shard,
+                        .hash = key->hash,
+                        .db = key->db,
+                        .next = node->head,
+                        .next_own = tx->watches,
+                        .was_expired = v != NULL && kv_entry_expired(v, kv_ctx_now_ms(c))};
     if (watch->next != NULL) watch->next->previous = watch;
     node->head = watch;
     if (tx->watches == NULL) atomic_fetch_add_explicit(&c->engine->watching_count, 1, memory_order_relaxed);
@@ -243,20 +250,30 @@ static uint64_t lock_set(const kv_engine *engine, const kv_transaction *tx) {
 static bool watched_key_expired(kv_ctx *c, const kv_transaction *tx) {
     for (const kv_watch *watch = tx->watches; watch != NULL; watch = watch->next_own) {
         if (watch->was_expired) continue;
-        const kv_value *v = kv_keydb_find(kv_shard_db(watch->shard, (unsigned)watch->db), watch->hash, kv_slice_of(watch->node->name, watch->node->len));
+        const kv_value *v =
+            kv_keydb_find(kv_shard_db(watch->shard, (unsigned)watch->db), watch->hash, kv_slice_of(watch->node->name, watch->node->len));
         if (v != NULL && kv_entry_expired(v, kv_ctx_now_ms(c))) return true;
     }
     return false;
 }
 
 static void run_queued(kv_ctx *c, const kv_queued *queued) {
-    kv_ctx one = {.engine = c->engine, .session = c->session, .command = queued->command, .argv = queued->argv, .argc = queued->argc,
-                  .db = c->session->db, .reply = c->reply, .unit = c->unit, .in_exec = true,
-                  .key_refs = queued->refs, .key_hashes = queued->hashes, .key_count = queued->key_count};
+    kv_ctx one = {.engine = c->engine,
+                  .session = c->session,
+                  .command = queued->command,
+                  .argv = queued->argv,
+                  .argc = queued->argc,
+                  .db = c->session->db,
+                  .reply = c->reply,
+                  .unit = c->unit,
+                  .in_exec = true,
+                  .key_refs = queued->refs,
+                  .key_hashes = queued->hashes,
+                  .key_count = queued->key_count};
     size_t before = c->reply->out->len;
     uint32_t errors = c->reply->errors;
     kv_call(&one);
-    c->reply->errors = errors; /* it has been counted; EXEC itself has not failed */
+    c->reply->errors = errors;                                 /* it has been counted; EXEC itself has not failed */
     if (c->reply->out->len == before) kv_reply_null(c->reply); /* a command without a reply must not shift the others */
 }
 

@@ -20,19 +20,19 @@ typedef struct kv_transaction {
     bool aborted; /* a command could not be queued: EXEC answers EXECABORT */
     kv_queued **queue;
     size_t count, cap;
-    size_t bytes;         /* memory of the queue, for client limits and CLIENT LIST */
-    uint64_t flags;       /* flags of all queued commands, or-ed */
+    size_t bytes;             /* memory of the queue, for client limits and CLIENT LIST */
+    uint64_t flags;           /* flags of all queued commands, or-ed */
     struct kv_watch *watches; /* the keys this session watches */
     size_t watch_count;
 } kv_transaction;
 
 static inline bool kv_in_multi(const kv_session *session) { return session->transaction != NULL && session->transaction->active; }
 
-bool kv_transaction_begin(kv_session *session);        /* MULTI; false: out of memory */
+bool kv_transaction_begin(kv_session *session); /* MULTI; false: out of memory */
 /* Queue c's command (keys extracted). False: out of memory. */
 bool kv_transaction_queue(kv_ctx *c);
-void kv_transaction_abort(kv_session *session);        /* a command was refused while queueing */
-void kv_transaction_discard(kv_session *session);      /* drops queue and watches; DISCARD, RESET, end of the session */
+void kv_transaction_abort(kv_session *session);   /* a command was refused while queueing */
+void kv_transaction_discard(kv_session *session); /* drops queue and watches; DISCARD, RESET, end of the session */
 /* EXEC: locks the union of all lock sets and watched keys, runs, replies. No lock held. */
 void kv_transaction_exec(kv_ctx *c);
 

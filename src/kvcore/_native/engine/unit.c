@@ -81,7 +81,8 @@ void kv_begin_write(kv_ctx *c) {
 static void publish(kv_ctx *c) {
     if (c->unit->dirty == 0) return;
     uint64_t sequence = atomic_fetch_add_explicit(&c->engine->sequence, 1, memory_order_relaxed) + 1;
-    for (uint64_t mask = c->unit->locked; mask != 0; mask &= mask - 1) c->engine->store.shards[__builtin_ctzll(mask)].last_write_seq = sequence;
+    for (uint64_t mask = c->unit->locked; mask != 0; mask &= mask - 1)
+        c->engine->store.shards[__builtin_ctzll(mask)].last_write_seq = sequence;
     atomic_fetch_add_explicit(&c->engine->stats.dirty, c->unit->dirty, memory_order_relaxed);
     c->unit->dirty = 0;
 }

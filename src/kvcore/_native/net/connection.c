@@ -22,10 +22,10 @@
 #define BYTES_A_READ (64 * 1024)
 #define COMMANDS_A_TURN 512
 #define OUT_KEEP (16 * 1024)
-#define FLUSH_AT (256 * 1024)        /* send in the middle of a turn when this much has gathered */
-#define HOLD_BACK_AT (8 * FLUSH_AT)  /* a client that does not read its replies gets no more commands run */
-#define PREAUTH_OUTPUT 1024          /* bytes that an unauthenticated client may leave unread */
-#define PREAUTH_DEADLINE_MS 10000    /* to authenticate, where a password is required */
+#define FLUSH_AT (256 * 1024)       /* send in the middle of a turn when this much has gathered */
+#define HOLD_BACK_AT (8 * FLUSH_AT) /* a client that does not read its replies gets no more commands run */
+#define PREAUTH_OUTPUT 1024         /* bytes that an unauthenticated client may leave unread */
+#define PREAUTH_DEADLINE_MS 10000   /* to authenticate, where a password is required */
 
 static kv_engine *engine_of(const kv_connection *connection) { return connection->loop->engine; }
 
@@ -37,15 +37,15 @@ static void kill_connection(kv_connection *connection) {
 
 /* ---- life ---- */
 
-static void wake(kv_session *session) {
-    kv_loop_wake_session(session->home, session); /* the connection itself may be on its way out */
-}
+static void wake(kv_session *session) { kv_loop_wake_session(session->home, session); /* the connection itself may be on its way out */ }
 
 static void describe(kv_session *session, kv_session_facts *facts) {
     /* Called under the registry's lock: a connection leaves the registry before it is freed. */
     const kv_connection *connection = session->owner;
-    size_t in = atomic_load_explicit(&connection->shown_in, memory_order_relaxed), out = atomic_load_explicit(&connection->shown_out, memory_order_relaxed);
-    *facts = (kv_session_facts){.fd = connection->fd, .events = "r", .query_len = in, .output_len = out, .memory = sizeof *connection + sizeof *session + in + out};
+    size_t in = atomic_load_explicit(&connection->shown_in, memory_order_relaxed),
+           out = atomic_load_explicit(&connection->shown_out, memory_order_relaxed);
+    *facts = (kv_session_facts){
+        .fd = connection->fd, .events = "r", .query_len = in, .output_len = out, .memory = sizeof *connection + sizeof *session + in + out};
     if (atomic_load_explicit(&connection->shown_writing, memory_order_relaxed)) facts->events[1] = 'w';
 }
 
@@ -230,7 +230,8 @@ static void settle(kv_connection *connection) {
     }
     bool sent = connection->out.len == 0;
     if (atomic_load_explicit(&session->killed, memory_order_relaxed) || connection->out.failed) kill_connection(connection);
-    else if (sent && (session->closing || (connection->input_ended && !connection->blocked && !connection->is_ready))) kill_connection(connection);
+    else if (sent && (session->closing || (connection->input_ended && !connection->blocked && !connection->is_ready)))
+        kill_connection(connection);
     if (connection->dead) return;
     atomic_store_explicit(&connection->shown_in, connection->in.len, memory_order_relaxed);
     atomic_store_explicit(&connection->shown_out, connection->out.len - connection->out_sent, memory_order_relaxed);
@@ -250,7 +251,8 @@ static void set_blocked(kv_connection *connection, bool blocked, bool paused) {
 static void protocol_error(kv_connection *connection) {
     kv_reply reply = kv_reply_to(&connection->out, connection->session->format);
     kv_reply_error(&reply, connection->request.error);
-    kv_log_write(&engine_of(connection)->log, KV_LOG_VERBOSE, "Protocol error from client %s: %s", connection->session->address, connection->request.error);
+    kv_log_write(&engine_of(connection)->log, KV_LOG_VERBOSE, "Protocol error from client %s: %s", connection->session->address,
+                 connection->request.error);
     connection->session->closing = true; /* run_turn reads nothing more of it */
 }
 
@@ -305,7 +307,8 @@ static bool run_one(kv_connection *connection, const kv_request_limits *limits) 
     }
     if (is_cross_protocol(request->argv)) {
         kv_log_write(&engine_of(connection)->log, KV_LOG_WARNING,
-                     "Possible SECURITY ATTACK detected. Something speaks HTTP to this port. Connection from %s aborted.", session->address);
+                     "Possible SECURITY ATTACK detected. Something speaks HTTP to this port. Connection from %s aborted.",
+                     session->address);
         session->close_now = true;
         return false;
     }
@@ -394,7 +397,8 @@ void kv_connection_readable(kv_connection *connection) {
     atomic_fetch_add_explicit(&engine->stats.net_input, (uint64_t)n, memory_order_relaxed);
     atomic_fetch_add_explicit(&engine->stats.reads_processed, 1, memory_order_relaxed);
     run_turn(connection);
-    if (!connection->dead && connection->in.len > (size_t)kv_setting(&engine->settings, KV_CFG_CLIENT_QUERY_BUFFER_LIMIT)) too_much_input(connection);
+    if (!connection->dead && connection->in.len > (size_t)kv_setting(&engine->settings, KV_CFG_CLIENT_QUERY_BUFFER_LIMIT))
+        too_much_input(connection);
     settle(connection);
 }
 

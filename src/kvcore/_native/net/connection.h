@@ -10,20 +10,20 @@ struct kv_loop;
 typedef struct kv_connection {
     struct kv_loop *loop;
     kv_session *session;
-    struct kv_connection *next, *previous; /* the loop's list */
-    struct kv_connection *next_ready;      /* the loop's list of connections with more to do; see is_ready */
+    struct kv_connection *next, *previous;                 /* the loop's list */
+    struct kv_connection *next_ready;                      /* the loop's list of connections with more to do; see is_ready */
     struct kv_connection *next_waiting, *previous_waiting; /* the loop's list of blocked and paused ones */
     int fd;
     uint32_t events; /* what epoll watches */
     bool watched;    /* epoll knows it */
     bool is_ready, blocked, paused, input_ended, dead;
-    bool held_back;  /* commands wait in `in` until the client has read more of `out` */
+    bool held_back; /* commands wait in `in` until the client has read more of `out` */
     kv_request request;
-    kv_buf in;        /* empty between requests: the loop lends its own buffer for the time of a read */
+    kv_buf in; /* empty between requests: the loop lends its own buffer for the time of a read */
     kv_buf out;
-    size_t out_sent;  /* of out */
-    int64_t active_ms; /* last byte in, for `timeout` */
-    int64_t since_ms;  /* when it connected or last completed a command: for the deadline of clients that do not log in */
+    size_t out_sent;                    /* of out */
+    int64_t active_ms;                  /* last byte in, for `timeout` */
+    int64_t since_ms;                   /* when it connected or last completed a command: for the deadline of clients that do not log in */
     _Atomic size_t shown_in, shown_out; /* sizes for CLIENT LIST: any thread */
     _Atomic bool shown_writing;
     int64_t soft_since_ms; /* since when the output is over its soft limit; 0: it is not */

@@ -129,8 +129,7 @@ static int bind_unix(const char *path, mode_t mode, gid_t gid, int backlog) {
     /* Nobody can connect before listen(), and the public name appears last. */
     unlink(temporary);
     if (bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && chmod(temporary, mode) == 0 &&
-        (gid == (gid_t)-1 || chown(temporary, (uid_t)-1, gid) == 0) && listen(fd, backlog) == 0 &&
-        rename(temporary, path) == 0)
+        (gid == (gid_t)-1 || chown(temporary, (uid_t)-1, gid) == 0) && listen(fd, backlog) == 0 && rename(temporary, path) == 0)
         return fd;
     int saved = errno;
     unlink(temporary);
@@ -145,7 +144,8 @@ static kv_status open_unix(kv_listeners *listeners, kv_engine *engine, kv_buf *e
     kv_setting_text(&engine->settings, KV_CFG_UNIXSOCKET, &path);
     kv_status status = KV_OK;
     if (path.len >= sizeof listeners->unix_path - 12) {
-        kv_buf_printf(error, "the unix socket's path is too long (%zu bytes, at most %zu): choose a shorter one", path.len, sizeof listeners->unix_path - 13);
+        kv_buf_printf(error, "the unix socket's path is too long (%zu bytes, at most %zu): choose a shorter one", path.len,
+                      sizeof listeners->unix_path - 13);
         status = KV_EINVAL;
     } else if (path.len > 0) {
         kv_buf_add_byte(&path, 0);
@@ -278,14 +278,13 @@ static void admit(kv_loop *loop, const kv_listener *listener, int fd, const stru
         else snprintf(local, sizeof local, "?:0");
         set_tcp_options(engine, fd);
     }
-    if ((int64_t)connections(server) >= kv_setting(&engine->settings, KV_CFG_MAXCLIENTS))
-        refuse(engine, fd, "-" KV_ERR_MAX_CLIENTS "\r\n");
+    if ((int64_t)connections(server) >= kv_setting(&engine->settings, KV_CFG_MAXCLIENTS)) refuse(engine, fd, "-" KV_ERR_MAX_CLIENTS "\r\n");
     else if (!listener->is_unix && is_protected(engine, address))
         refuse(engine, fd,
-               "-DENIED kvcore is in protected mode: it has no password, so only clients on this machine may connect. Either set a password with "
+               "-DENIED kvcore is in protected mode: it has no password, so only clients on this machine may connect. Either set a "
+               "password with "
                "'requirepass', or switch the mode off with 'protected-mode no' if the network in front of this port is trusted.\r\n");
-    else if (!kv_loop_hand_over(least_loaded(server), fd, address, local))
-        close(fd);
+    else if (!kv_loop_hand_over(least_loaded(server), fd, address, local)) close(fd);
 }
 
 void kv_listen_accept(kv_loop *loop, void *who) {

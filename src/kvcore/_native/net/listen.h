@@ -12,9 +12,9 @@ typedef struct kv_listener {
 typedef struct kv_listeners {
     kv_listener all[KV_LISTENERS_MAX];
     unsigned count;
-    int port;           /* the TCP port in use; 0: none */
+    int port;            /* the TCP port in use; 0: none */
     char unix_path[108]; /* "": none */
-    bool paused;        /* out of descriptors: accepting rests until the next tick */
+    bool paused;         /* out of descriptors: accepting rests until the next tick */
 } kv_listeners;
 
 /* KV_EIO or KV_EINVAL with `error` filled; nothing is left open then. */

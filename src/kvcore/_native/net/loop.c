@@ -75,7 +75,8 @@ bool kv_loop_hand_over(kv_loop *loop, int fd, const char *address, const char *l
 
 void kv_loop_watch(kv_loop *loop, kv_connection *connection, uint32_t events) {
     struct epoll_event event = {.events = events, .data.ptr = connection};
-    int operation = connection->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD; /* not told by `events`: a half-closed client may be watched for nothing */
+    int operation =
+        connection->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD; /* not told by `events`: a half-closed client may be watched for nothing */
     if (epoll_ctl(loop->epoll_fd, operation, connection->fd, &event) < 0) {
         kv_loop_doom(loop, connection);
         return;
@@ -248,7 +249,8 @@ static void round_of(kv_loop *loop, int timeout_ms) {
     loop->now_ms = mono_ms();
     for (int i = 0; i < count; i++) {
         void *who = events[i].data.ptr;
-        if (who == NULL) { /* the mailbox is taken below. Read whenever it is readable: `signalled` may have been cleared before the write came */
+        if (who ==
+            NULL) { /* the mailbox is taken below. Read whenever it is readable: `signalled` may have been cleared before the write came */
             uint64_t signals;
             ssize_t n = read(loop->wake_fd, &signals, sizeof signals);
             (void)n;

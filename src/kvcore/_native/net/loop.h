@@ -29,14 +29,14 @@ typedef struct kv_loop {
     kv_hint hints[KV_BATCH];           /* of the connection whose turn it is */
     int64_t now_ms;                    /* monotonic, of this round */
     int64_t last_tick_ms;
-    _Atomic size_t count;              /* connections, for balancing */
+    _Atomic size_t count; /* connections, for balancing */
     _Atomic bool stop;
-    kv_mutex lock;                     /* rank LOOP: guards the two lists below */
-    kv_session *woken, **woken_end;    /* by home_next; each is held by a reference */
+    kv_mutex lock;                  /* rank LOOP: guards the two lists below */
+    kv_session *woken, **woken_end; /* by home_next; each is held by a reference */
     size_t woken_count;
     kv_handover *handovers;
-    bool closed;                       /* the thread has ended: nobody takes the mailbox any more */
-    _Atomic bool signalled;            /* wake_fd was written and not read yet */
+    bool closed;            /* the thread has ended: nobody takes the mailbox any more */
+    _Atomic bool signalled; /* wake_fd was written and not read yet */
 } kv_loop;
 
 kv_status kv_loop_start(kv_loop *loop, kv_engine *engine, struct kv_server *server, unsigned index);
@@ -53,7 +53,8 @@ bool kv_loop_hand_over(kv_loop *loop, int fd, const char *address, const char *l
 void kv_loop_watch(kv_loop *loop, kv_connection *connection, uint32_t events);
 void kv_loop_make_ready(kv_loop *loop, kv_connection *connection);
 void kv_loop_doom(kv_loop *loop, kv_connection *connection);
-void kv_loop_set_paused(kv_loop *loop, kv_connection *connection, bool paused); /* held back by CLIENT PAUSE: such a client counts as blocked */
+void kv_loop_set_paused(kv_loop *loop, kv_connection *connection,
+                        bool paused); /* held back by CLIENT PAUSE: such a client counts as blocked */
 void kv_loop_set_waiting(kv_loop *loop, kv_connection *connection, bool waits);
 
 #endif

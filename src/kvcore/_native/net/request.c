@@ -102,7 +102,8 @@ static bool parse_length(kv_slice text, int64_t *out) {
 static kv_request_status multibulk_head(kv_request *request, kv_slice in, const kv_request_limits *limits) {
     kv_slice line;
     int64_t count;
-    if (!line_at(in, request->pos, &line)) return in.len - request->pos > LINE_MAX_BYTES ? fail(request, "too big mbulk count string") : KV_REQUEST_MORE;
+    if (!line_at(in, request->pos, &line))
+        return in.len - request->pos > LINE_MAX_BYTES ? fail(request, "too big mbulk count string") : KV_REQUEST_MORE;
     if (!ends_well(line)) return fail(request, "invalid CRLF in request");
     if (!parse_length(kv_slice_of(line.ptr + 1, line.len - 1), &count) || count > INT_MAX) return fail(request, "invalid multibulk length");
     if (count > PREAUTH_WORDS && !limits->authenticated) return fail(request, "unauthenticated multibulk length");
@@ -116,7 +117,8 @@ static kv_request_status multibulk_head(kv_request *request, kv_slice in, const 
 static kv_request_status bulk_head(kv_request *request, kv_slice in, const kv_request_limits *limits) {
     kv_slice line;
     int64_t len;
-    if (!line_at(in, request->pos, &line)) return in.len - request->pos > LINE_MAX_BYTES ? fail(request, "too big bulk count string") : KV_REQUEST_MORE;
+    if (!line_at(in, request->pos, &line))
+        return in.len - request->pos > LINE_MAX_BYTES ? fail(request, "too big bulk count string") : KV_REQUEST_MORE;
     if (line.len == 0 || line.ptr[0] != '$') {
         char text[64];
         uint8_t got = in.ptr[request->pos];
@@ -124,7 +126,8 @@ static kv_request_status bulk_head(kv_request *request, kv_slice in, const kv_re
         return fail(request, text);
     }
     if (!ends_well(line)) return fail(request, "invalid CRLF in request");
-    if (!parse_length(kv_slice_of(line.ptr + 1, line.len - 1), &len) || len < 0 || len > limits->max_bulk) return fail(request, "invalid bulk length");
+    if (!parse_length(kv_slice_of(line.ptr + 1, line.len - 1), &len) || len < 0 || len > limits->max_bulk)
+        return fail(request, "invalid bulk length");
     if (len > PREAUTH_BULK && !limits->authenticated) return fail(request, "unauthenticated bulk length");
     request->pos += line.len + 2;
     request->bulk_len = len;
@@ -169,7 +172,8 @@ static kv_request_status inline_request(kv_request *request, kv_slice in) {
         at = request->inline_text.len;
     }
     if (found == KV_WORD_UNBALANCED) return fail(request, "unbalanced quotes in request");
-    for (int k = 0; k < request->argc; k++) request->argv[k] = kv_slice_of(request->inline_text.ptr + request->spans[k].at, request->spans[k].len);
+    for (int k = 0; k < request->argc; k++)
+        request->argv[k] = kv_slice_of(request->inline_text.ptr + request->spans[k].at, request->spans[k].len);
     request->words_left = 0;
     return KV_REQUEST_COMMAND;
 }
@@ -200,7 +204,8 @@ kv_request_status kv_request_next(kv_request *request, kv_slice in, const kv_req
 static bool peek_head(kv_slice in, size_t *pos, uint8_t tag, size_t *number) {
     size_t i = *pos, value = 0, digits = 0;
     if (i >= in.len || in.ptr[i] != tag) return false;
-    for (i++; i < in.len && in.ptr[i] >= '0' && in.ptr[i] <= '9' && digits < 5; i++, digits++) value = value * 10 + (size_t)(in.ptr[i] - '0');
+    for (i++; i < in.len && in.ptr[i] >= '0' && in.ptr[i] <= '9' && digits < 5; i++, digits++)
+        value = value * 10 + (size_t)(in.ptr[i] - '0');
     if (digits == 0 || i + 1 >= in.len || in.ptr[i] != '\r' || in.ptr[i + 1] != '\n') return false;
     *pos = i + 2;
     *number = value;

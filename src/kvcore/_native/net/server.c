@@ -64,5 +64,7 @@ void kv_server_release(kv_server *server) {
 }
 
 int kv_server_port(const kv_server *server) { return server->listeners.port; }
-const char *kv_server_unix_path(const kv_server *server) { return server->listeners.unix_path[0] == 0 ? NULL : server->listeners.unix_path; }
+const char *kv_server_unix_path(const kv_server *server) {
+    return server->listeners.unix_path[0] == 0 ? NULL : server->listeners.unix_path;
+}
 unsigned kv_server_threads(const kv_server *server) { return server->loop_count; }

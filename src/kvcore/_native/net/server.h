@@ -15,7 +15,7 @@ kv_status kv_server_start(kv_engine *engine, kv_buf *error, kv_server **out);
  * is lost is only what a client does not read. */
 void kv_server_stop(kv_server *server);
 
-int kv_server_port(const kv_server *server);             /* the TCP port in use; 0: none */
+int kv_server_port(const kv_server *server);              /* the TCP port in use; 0: none */
 const char *kv_server_unix_path(const kv_server *server); /* NULL: none */
 unsigned kv_server_threads(const kv_server *server);
 

@@ -10,7 +10,8 @@
 struct kv_server {
     kv_engine *engine;
     kv_listeners listeners;
-    _Atomic uint32_t references; /* its owner's and one of each connection's session: a thread may still be on its way to wake one of those */
+    _Atomic uint32_t
+        references; /* its owner's and one of each connection's session: a thread may still be on its way to wake one of those */
     unsigned loop_count;
     kv_loop loops[]; /* loop_count */
 };

@@ -45,7 +45,9 @@ int64_t kv_access_idle_ms(const kv_value *v, int64_t now_ms) {
     return idle > KV_ACCESS_MASK - DAY_S ? 0 : (int64_t)idle * 1000; /* a clock that went back, by up to a day: not idle at all */
 }
 
-unsigned kv_access_frequency(const kv_value *v, kv_access_config config, int64_t now_ms) { return decayed(kv_entry_access(v), config, now_ms); }
+unsigned kv_access_frequency(const kv_value *v, kv_access_config config, int64_t now_ms) {
+    return decayed(kv_entry_access(v), config, now_ms);
+}
 
 uint32_t kv_access_from_idle(int64_t idle_s, int64_t now_ms) { return (seconds(now_ms) - (uint32_t)idle_s) & KV_ACCESS_MASK; }
 uint32_t kv_access_from_frequency(unsigned frequency, int64_t now_ms) {
@@ -98,10 +100,8 @@ bool kv_shard_victim(kv_shard *shard, kv_evict_policy policy, unsigned samples, 
     for (unsigned i = 0; i < shard->store->db_count; i++) {
         kv_keydb *db = kv_shard_db(shard, i);
         if (kv_keydb_count(db) == 0) continue;
-        if (kv_policy_is_volatile(policy))
-            sample_volatile(db, policy, samples, now_ms, &best);
-        else
-            sample_all(db, policy, samples, now_ms, &best);
+        if (kv_policy_is_volatile(policy)) sample_volatile(db, policy, samples, now_ms, &best);
+        else sample_all(db, policy, samples, now_ms, &best);
     }
     if (best.v == NULL) return false;
     *out = best;

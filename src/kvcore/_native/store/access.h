@@ -21,9 +21,9 @@ typedef enum kv_evict_policy {
 
 /* 8 bytes, so that it can be stored and read atomically. */
 typedef struct kv_access_config {
-    uint8_t policy;           /* kv_evict_policy */
+    uint8_t policy; /* kv_evict_policy */
     uint8_t unused;
-    uint16_t lfu_decay_min;   /* minutes per decrement of an idle counter; 0: never */
+    uint16_t lfu_decay_min; /* minutes per decrement of an idle counter; 0: never */
     uint32_t lfu_log_factor;
 } kv_access_config;
 
@@ -33,10 +33,10 @@ static inline bool kv_policy_is_volatile(kv_evict_policy p) {
 }
 
 /* Clocks are 24 bits. */
-uint32_t kv_access_fresh(kv_access_config config, int64_t now_ms);                                  /* of a new key */
-void kv_access_touch(kv_value *v, kv_access_config config, int64_t now_ms, kv_rng *rng);            /* a key was used */
-int64_t kv_access_idle_ms(const kv_value *v, int64_t now_ms);                                       /* OBJECT IDLETIME, LRU clocks only */
-unsigned kv_access_frequency(const kv_value *v, kv_access_config config, int64_t now_ms);           /* OBJECT FREQ, decayed; LFU only */
+uint32_t kv_access_fresh(kv_access_config config, int64_t now_ms);                        /* of a new key */
+void kv_access_touch(kv_value *v, kv_access_config config, int64_t now_ms, kv_rng *rng);  /* a key was used */
+int64_t kv_access_idle_ms(const kv_value *v, int64_t now_ms);                             /* OBJECT IDLETIME, LRU clocks only */
+unsigned kv_access_frequency(const kv_value *v, kv_access_config config, int64_t now_ms); /* OBJECT FREQ, decayed; LFU only */
 /* RESTORE's IDLETIME and FREQ. */
 uint32_t kv_access_from_idle(int64_t idle_s, int64_t now_ms);
 uint32_t kv_access_from_frequency(unsigned frequency, int64_t now_ms);

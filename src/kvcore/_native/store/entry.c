@@ -42,7 +42,8 @@ static uint8_t *at(kv_value *v, size_t offset) { return (uint8_t *)v + offset; }
 static const uint8_t *peek(const kv_value *v, size_t offset) { return (const uint8_t *)v + offset; }
 
 size_t kv_layout_bytes(kv_layout layout) {
-    size_t bytes = key_offset(layout.embedded, layout.expires, layout.fields) + (layout.key_len < LONG_KEY ? 0 : LONG_KEY_BYTES) + layout.key_len;
+    size_t bytes =
+        key_offset(layout.embedded, layout.expires, layout.fields) + (layout.key_len < LONG_KEY ? 0 : LONG_KEY_BYTES) + layout.key_len;
     return layout.embedded ? bytes + (layout.text_len < LONG_TEXT ? 0 : 1) + layout.text_len : bytes;
 }
 
@@ -83,7 +84,8 @@ kv_value *kv_entry_new(kv_arena *arena, kv_layout layout, kv_slice key) {
     if (v == NULL) return NULL;
     memset(v, 0, HEADER);
     v->access = (uint32_t)(key.len < LONG_KEY ? key.len : LONG_KEY) << KEY_SHIFT;
-    v->flags = (uint8_t)((layout.embedded ? KV_VALUE_EMBEDDED : 0) | (layout.expires ? KV_VALUE_EXPIRES : 0) | (layout.fields ? KV_VALUE_FIELDS : 0));
+    v->flags = (uint8_t)((layout.embedded ? KV_VALUE_EMBEDDED : 0) | (layout.expires ? KV_VALUE_EXPIRES : 0) |
+                         (layout.fields ? KV_VALUE_FIELDS : 0));
     if (layout.expires) kv_entry_put_expire_pos(v, KV_POS_NONE);
     if (layout.fields) kv_entry_put_field_pos(v, KV_POS_NONE);
     uint8_t *p = at(v, key_offset(layout.embedded, layout.expires, layout.fields));

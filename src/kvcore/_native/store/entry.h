@@ -7,7 +7,9 @@
 /* kv_value.access: the low 24 bits are the access clock (access.c), the top 8 the length of the key (entry.c). */
 #define KV_ACCESS_MASK UINT32_C(0xFFFFFF)
 static inline uint32_t kv_entry_access(const kv_value *v) { return v->access & KV_ACCESS_MASK; }
-static inline void kv_entry_put_access(kv_value *v, uint32_t access) { v->access = (v->access & ~KV_ACCESS_MASK) | (access & KV_ACCESS_MASK); }
+static inline void kv_entry_put_access(kv_value *v, uint32_t access) {
+    v->access = (v->access & ~KV_ACCESS_MASK) | (access & KV_ACCESS_MASK);
+}
 
 /* flags: embedded entries keep the length of their text where others say KV_VALUE_FIELDS. */
 static inline bool kv_entry_has_fields(const kv_value *v) { return (v->flags & (KV_VALUE_EMBEDDED | KV_VALUE_FIELDS)) == KV_VALUE_FIELDS; }

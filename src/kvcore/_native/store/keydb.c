@@ -99,7 +99,8 @@ void kv_keydb_stamp(const kv_keydb *db, kv_value *v, const kv_value *old) {
     kv_access_config config = atomic_load_explicit(&db->shard->store->access, memory_order_relaxed);
     v->version = db->shard->version;
     /* An overwritten key keeps how often it was used. */
-    kv_entry_put_access(v, old != NULL && kv_policy_is_lfu(config.policy) ? kv_entry_access(old) : kv_access_fresh(config, db->shard->now_ms));
+    kv_entry_put_access(v,
+                        old != NULL && kv_policy_is_lfu(config.policy) ? kv_entry_access(old) : kv_access_fresh(config, db->shard->now_ms));
 }
 
 typedef struct check_state {
@@ -123,7 +124,8 @@ static bool check_entry(void *arg, kv_value *v) {
     int64_t next = kv_value_next_field_expiry(v);
     uint32_t pos = kv_entry_field_pos(v);
     if (state->ok && pos != KV_POS_NONE) {
-        state->ok = pos < kv_heap_count(&db->fields) && kv_heap_at(&db->fields, pos)->item == v && kv_heap_at(&db->fields, pos)->when_ms == next;
+        state->ok =
+            pos < kv_heap_count(&db->fields) && kv_heap_at(&db->fields, pos)->item == v && kv_heap_at(&db->fields, pos)->when_ms == next;
         state->fields++;
     }
     return state->ok;

@@ -33,17 +33,15 @@ static bool resolve_expiry(const kv_value *old, kv_expire_rule rule, int64_t *ex
 static void fill(kv_value *v, const content *what, bool expires, int64_t expire_ms) {
     v->type = what->value.type;
     v->enc = what->value.enc;
-    if (v->flags & KV_VALUE_EMBEDDED)
-        kv_entry_put_text(v, what->text);
-    else
-        v->u = what->value.u;
+    if (v->flags & KV_VALUE_EMBEDDED) kv_entry_put_text(v, what->text);
+    else v->u = what->value.u;
     if (expires) kv_entry_put_expire(v, expire_ms);
 }
 
 /* Does the content fit the old entry's very block? Then no pointer changes anywhere. */
 static bool same_block(const kv_value *old, kv_layout layout) {
     kv_layout now = kv_entry_layout(old);
-    if (now.fields || layout.fields) return false; /* the field index would have to be looked at */
+    if (now.fields || layout.fields) return false;                            /* the field index would have to be looked at */
     if (now.expires && kv_entry_expire_pos(old) == KV_POS_NONE) return false; /* see kv_keydb_persist: room, but in no index */
     return now.embedded == layout.embedded && now.expires == layout.expires &&
            kv_arena_good_size(kv_layout_bytes(now)) == kv_arena_good_size(kv_layout_bytes(layout));
@@ -87,8 +85,8 @@ kv_status kv_keydb_set_int(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *
 }
 
 /* A string that is not to become an integer: what INCRBYFLOAT leaves. */
-kv_status kv_keydb_set_text(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_slice bytes, kv_expire_rule rule, int64_t expire_ms,
-                            kv_value **out) {
+kv_status kv_keydb_set_text(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_slice bytes, kv_expire_rule rule,
+                            int64_t expire_ms, kv_value **out) {
     bool expires = resolve_expiry(old, rule, &expire_ms);
     kv_layout layout = {.expires = expires, .key_len = key.len};
     content what = {.value = {.type = KV_STRING, .enc = KV_ENC_EMBSTR}, .text = bytes};
@@ -106,15 +104,15 @@ kv_status kv_keydb_set_text(kv_keydb *db, uint64_t hash, kv_slice key, kv_value 
     return status;
 }
 
-kv_status kv_keydb_set_string(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_slice bytes, kv_expire_rule rule, int64_t expire_ms,
-                              kv_value **out) {
+kv_status kv_keydb_set_string(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_slice bytes, kv_expire_rule rule,
+                              int64_t expire_ms, kv_value **out) {
     int64_t num;
     if (bytes.len <= 20 && kv_parse_i64(bytes, &num)) return kv_keydb_set_int(db, hash, key, old, num, rule, expire_ms, out);
     return kv_keydb_set_text(db, hash, key, old, bytes, rule, expire_ms, out);
 }
 
-kv_status kv_keydb_replace_value(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_value value, kv_expire_rule rule, int64_t expire_ms,
-                                 kv_value **out) {
+kv_status kv_keydb_replace_value(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_value value, kv_expire_rule rule,
+                                 int64_t expire_ms, kv_value **out) {
     content what = {.value = value};
     kv_layout layout = {.expires = resolve_expiry(old, rule, &expire_ms), .key_len = key.len};
     layout.fields = kv_value_next_field_expiry(&value) != INT64_MAX;

@@ -25,9 +25,9 @@ enum { KV_VALUE_FIELDS = 4 }; /* kv_value.flags, not embedded: the entry has roo
 /* What other threads may read about a database without its locks. */
 typedef struct kv_keydb_counts {
     _Atomic size_t keys;
-    _Atomic size_t expires;       /* keys with an expiry */
-    _Atomic size_t fields;        /* hash keys in the field-expiry index */
-    _Atomic int64_t avg_ttl_ms;   /* a running estimate, kept by kv_keydb_expire_due */
+    _Atomic size_t expires;     /* keys with an expiry */
+    _Atomic size_t fields;      /* hash keys in the field-expiry index */
+    _Atomic int64_t avg_ttl_ms; /* a running estimate, kept by kv_keydb_expire_due */
 } kv_keydb_counts;
 
 /* One database of one shard. */
@@ -61,8 +61,8 @@ size_t kv_value_memory(const kv_value *v, size_t samples);
 
 /* ---- reading ---- */
 kv_value *kv_keydb_find(const kv_keydb *db, uint64_t hash, kv_slice key); /* NULL: not there. Does not touch the access clock */
-void kv_keydb_prefetch(const kv_keydb *db, uint64_t hash);       /* the bucket */
-void kv_keydb_prefetch_entry(const kv_keydb *db, uint64_t hash); /* then the entry, once the bucket is there */
+void kv_keydb_prefetch(const kv_keydb *db, uint64_t hash);                /* the bucket */
+void kv_keydb_prefetch_entry(const kv_keydb *db, uint64_t hash);          /* then the entry, once the bucket is there */
 static inline size_t kv_keydb_count(const kv_keydb *db) { return db == NULL ? 0 : kv_table_count(&db->keys); }
 
 /* ---- writing ----
@@ -71,21 +71,21 @@ static inline size_t kv_keydb_count(const kv_keydb *db) { return db == NULL ? 0 
 typedef enum kv_expire_rule { KV_EXPIRE_CLEAR, KV_EXPIRE_KEEP, KV_EXPIRE_AT } kv_expire_rule;
 
 /* A key with a string value, encoded as Valkey does (int, embstr, raw). The old value, of whatever type, is disposed of. */
-kv_status kv_keydb_set_string(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_slice bytes, kv_expire_rule rule, int64_t expire_ms,
-                              kv_value **out);
+kv_status kv_keydb_set_string(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_slice bytes, kv_expire_rule rule,
+                              int64_t expire_ms, kv_value **out);
 kv_status kv_keydb_set_int(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, int64_t num, kv_expire_rule rule, int64_t expire_ms,
                            kv_value **out);
 /* A string that stays text even when it looks like an integer (what INCRBYFLOAT leaves): embstr or raw. */
-kv_status kv_keydb_set_text(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_slice bytes, kv_expire_rule rule, int64_t expire_ms,
-                            kv_value **out);
+kv_status kv_keydb_set_text(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_slice bytes, kv_expire_rule rule,
+                            int64_t expire_ms, kv_value **out);
 /* Gives a string entry the encoding raw (u.ptr -> kv_str), for APPEND, SETRANGE and friends, with room for `reserve` bytes. */
 kv_status kv_keydb_make_raw(kv_keydb *db, uint64_t hash, kv_value *v, size_t reserve, kv_value **out);
 
 /* A new key (it must not be there) with a container or raw string: takes over `value`'s type, enc and u. KV_ENOMEM: `value` still is the caller's. */
 kv_status kv_keydb_add_value(kv_keydb *db, uint64_t hash, kv_slice key, kv_value value, kv_value **out);
 /* Replaces the value of an existing key, or adds it when `old` is NULL; the old value is disposed of. */
-kv_status kv_keydb_replace_value(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_value value, kv_expire_rule rule, int64_t expire_ms,
-                                 kv_value **out);
+kv_status kv_keydb_replace_value(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_value value, kv_expire_rule rule,
+                                 int64_t expire_ms, kv_value **out);
 
 /* Sets (expire_ms >= 0) or clears the expiry; the entry may move. An embedded string that no longer fits becomes raw, as in Valkey. Clearing never fails. */
 kv_status kv_keydb_set_expire(kv_keydb *db, uint64_t hash, kv_value *v, int64_t expire_ms, kv_value **out);

@@ -39,7 +39,8 @@ static void see(void *arg, void *entry) {
     state->fn(state->arg, entry);
 }
 
-uint64_t kv_store_scan(kv_store *store, unsigned db, uint64_t cursor, uint64_t mask, size_t count, void (*fn)(void *arg, kv_value *v), void *arg) {
+uint64_t kv_store_scan(kv_store *store, unsigned db, uint64_t cursor, uint64_t mask, size_t count, void (*fn)(void *arg, kv_value *v),
+                       void *arg) {
     scan_state state = {.fn = fn, .arg = arg};
     unsigned index = shard_of_cursor(cursor);
     uint64_t place = cursor >> SHARD_BITS;

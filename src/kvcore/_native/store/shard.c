@@ -182,7 +182,8 @@ bool kv_shard_check(const kv_shard *shard) {
             if (atomic_load(&shard->counts[i].keys) != 0) return false;
             continue;
         }
-        if (db->shard != shard || db->index != i || db->counts != &shard->counts[i] || db->arena != shard->arena || !kv_keydb_check(db)) return false;
+        if (db->shard != shard || db->index != i || db->counts != &shard->counts[i] || db->arena != shard->arena || !kv_keydb_check(db))
+            return false;
     }
     return shard->arena == NULL || kv_arena_check(shard->arena);
 }

@@ -23,18 +23,18 @@ struct kv_shard {
     unsigned index;
     struct kv_store *store;
     _Atomic(kv_arena *) arena; /* NULL until the first kv_shard_db_open; any thread may ask for its size */
-    kv_keydb **dbs;         /* store->db_count pointers, NULL where nothing was ever written */
-    kv_keydb_counts *counts; /* store->db_count; any thread */
+    kv_keydb **dbs;            /* store->db_count pointers, NULL where nothing was ever written */
+    kv_keydb_counts *counts;   /* store->db_count; any thread */
     kv_rng rng;
-    uint16_t version;       /* the epoch that writes are stamped with; the engine's begin_write sets it */
-    int64_t now_ms;         /* the running command's time; whoever takes the lock to run a command sets it. Stamps access clocks */
-    uint64_t last_write_seq; /* of the last record published while this shard was locked */
-    kv_garbage *garbage;    /* big values to be freed in steps */
-    kv_keydb *flushed;      /* whole databases to be freed in steps */
-    _Atomic bool has_garbage; /* either list is not empty: any thread */
+    uint16_t version;              /* the epoch that writes are stamped with; the engine's begin_write sets it */
+    int64_t now_ms;                /* the running command's time; whoever takes the lock to run a command sets it. Stamps access clocks */
+    uint64_t last_write_seq;       /* of the last record published while this shard was locked */
+    kv_garbage *garbage;           /* big values to be freed in steps */
+    kv_keydb *flushed;             /* whole databases to be freed in steps */
+    _Atomic bool has_garbage;      /* either list is not empty: any thread */
     _Atomic uint64_t hits, misses; /* of reading commands: written under the lock, read by any thread */
-    void *waiters;          /* the engine's: clients blocked on keys of this shard */
-    void *watchers;         /* the engine's: WATCHed keys of this shard */
+    void *waiters;                 /* the engine's: clients blocked on keys of this shard */
+    void *watchers;                /* the engine's: WATCHed keys of this shard */
 } __attribute__((aligned(64)));
 
 typedef struct kv_store {
@@ -43,11 +43,11 @@ typedef struct kv_store {
     unsigned shard_count; /* a power of two <= KV_MAX_SHARDS */
     unsigned shard_shift; /* 63 - log2(shard_count) */
     unsigned db_count;
-    kv_shard *shards;    /* aligned to cache lines, in shard_block */
+    kv_shard *shards; /* aligned to cache lines, in shard_block */
     void *shard_block;
-    void *tables; /* the shards' arrays of databases and counts: one block */
+    void *tables;                                /* the shards' arrays of databases and counts: one block */
     _Atomic uint64_t hits_before, misses_before; /* the shards' sums when the statistics were last reset */
-    _Atomic kv_access_config access; /* how access clocks are kept: from maxmemory-policy and the lfu settings */
+    _Atomic kv_access_config access;             /* how access clocks are kept: from maxmemory-policy and the lfu settings */
 } kv_store;
 
 /* KV_EINVAL: shard_count is not a power of two in 1..64, or db_count is 0. KV_ENOMEM. `seed` also seeds the shards' generators. */
@@ -56,7 +56,9 @@ void kv_store_deinit(kv_store *store); /* frees everything at once; nobody holds
 
 static inline uint64_t kv_store_hash(const kv_store *store, kv_slice key) { return kv_siphash(&store->seed, key.ptr, key.len); }
 static inline unsigned kv_store_shard_index(const kv_store *store, uint64_t hash) { return (unsigned)((hash >> 1) >> store->shard_shift); }
-static inline kv_shard *kv_store_shard_of(const kv_store *store, uint64_t hash) { return &store->shards[kv_store_shard_index(store, hash)]; }
+static inline kv_shard *kv_store_shard_of(const kv_store *store, uint64_t hash) {
+    return &store->shards[kv_store_shard_index(store, hash)];
+}
 static inline uint64_t kv_store_all_shards(const kv_store *store) {
     return store->shard_count == 64 ? UINT64_MAX : (UINT64_C(1) << store->shard_count) - 1;
 }
@@ -66,22 +68,22 @@ static inline kv_keydb *kv_shard_db(const kv_shard *shard, unsigned db) { return
 kv_keydb *kv_shard_db_open(kv_shard *shard, unsigned db);
 
 /* ---- over all shards; the locks needed are told ---- */
-size_t kv_store_count(const kv_store *store, unsigned db);         /* DBSIZE: no lock */
-size_t kv_store_expire_count(const kv_store *store, unsigned db);  /* no lock */
-size_t kv_store_field_count(const kv_store *store, unsigned db);   /* hash keys with field expiries: no lock */
-int64_t kv_store_avg_ttl_ms(const kv_store *store, unsigned db);   /* no lock; an estimate */
+size_t kv_store_count(const kv_store *store, unsigned db);        /* DBSIZE: no lock */
+size_t kv_store_expire_count(const kv_store *store, unsigned db); /* no lock */
+size_t kv_store_field_count(const kv_store *store, unsigned db);  /* hash keys with field expiries: no lock */
+int64_t kv_store_avg_ttl_ms(const kv_store *store, unsigned db);  /* no lock; an estimate */
 /* Under the shard's lock: no read-modify-write of memory that other shards' threads use, too. */
 static inline void kv_shard_count_read(kv_shard *shard, bool hit) {
     _Atomic uint64_t *counter = hit ? &shard->hits : &shard->misses;
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 void kv_store_reads(const kv_store *store, uint64_t *hits, uint64_t *misses); /* sums over the shards: no lock */
-void kv_store_reset_reads(kv_store *store); /* no lock either: CONFIG RESETSTAT may stand in a transaction that holds some */
+void kv_store_reset_reads(kv_store *store);    /* no lock either: CONFIG RESETSTAT may stand in a transaction that holds some */
 size_t kv_store_used(const kv_store *store);   /* bytes in live blocks of all arenas: no lock */
 size_t kv_store_mapped(const kv_store *store); /* bytes of pages held by all arenas: no lock */
 
-void kv_store_swap_db(kv_store *store, unsigned a, unsigned b);       /* all shards locked; O(shards) */
-void kv_shard_flush(kv_shard *shard, unsigned db);                    /* that shard locked; O(1): the database is freed later in steps */
+void kv_store_swap_db(kv_store *store, unsigned a, unsigned b); /* all shards locked; O(shards) */
+void kv_shard_flush(kv_shard *shard, unsigned db);              /* that shard locked; O(1): the database is freed later in steps */
 /* Memory of a shard all of whose databases are empty can be given back to the system. That shard locked. */
 void kv_shard_trim(kv_shard *shard);
 
@@ -92,7 +94,8 @@ kv_status kv_store_random_shard(const kv_store *store, unsigned db, kv_rng *rng,
  * `count` keys (no lock needed); kv_store_scan walks those of `mask` (locked) from the cursor on, calling `fn` for each entry, until `count` were
  * seen or the next shard is not in the mask. Every key that stays from start to end is seen at least once. `fn` may not change the database. */
 uint64_t kv_store_scan_mask(const kv_store *store, unsigned db, uint64_t cursor, size_t count);
-uint64_t kv_store_scan(kv_store *store, unsigned db, uint64_t cursor, uint64_t mask, size_t count, void (*fn)(void *arg, kv_value *v), void *arg);
+uint64_t kv_store_scan(kv_store *store, unsigned db, uint64_t cursor, uint64_t mask, size_t count, void (*fn)(void *arg, kv_value *v),
+                       void *arg);
 
 /* ---- freeing ---- */
 /* Takes a detached entry (kv_keydb_detach). That shard locked. */

@@ -197,7 +197,8 @@ static bool pair_fits(const uint8_t *lp, const kv_limits *limits, kv_slice field
            kv_lp_fits(lp, kv_lp_item_bytes(kv_lp_str(field)) + kv_lp_item_bytes(kv_lp_str(value)));
 }
 
-static kv_status set_small(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice field, kv_slice value, kv_hash_change *change, bool *done) {
+static kv_status set_small(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice field, kv_slice value, kv_hash_change *change,
+                           bool *done) {
     const uint8_t *pos = small_find(small_of(v), field);
     *done = pair_fits(small_of(v), limits, field, value, pos == NULL);
     if (!*done) return to_big(v, a);

@@ -19,9 +19,9 @@
 #include "ds/table.h"
 #include "types/value.h"
 
-#define KV_HASH_NO_EXPIRY INT64_MAX /* the field does not expire */
+#define KV_HASH_NO_EXPIRY INT64_MAX         /* the field does not expire */
 #define KV_HASH_KEEP_EXPIRY (INT64_MAX - 1) /* kv_hash_set: leave the field's expiry as it is */
-#define KV_HASH_ALL INT64_MIN /* as now_ms: no field is expired yet */
+#define KV_HASH_ALL INT64_MIN               /* as now_ms: no field is expired yet */
 
 /* One field as read. An integer of a listpack is written into scratch, so the struct must not be copied while its slices are in use. */
 typedef struct kv_hash_item {
@@ -41,7 +41,7 @@ bool kv_hash_free_some(kv_value *v, kv_arena *a, size_t *budget);
 kv_status kv_hash_copy(const kv_value *src, kv_value *dst, kv_arena *a); /* `a` is the copy's arena; with expiries */
 /* For RENAME and MOVE into another shard: small forms are copied and freed, big ones stay in `from`, which becomes shared. */
 kv_status kv_hash_rehome(kv_value *v, kv_arena *from, kv_arena *to);
-size_t kv_hash_length(const kv_value *v); /* O(1); counts expired fields that are still there */
+size_t kv_hash_length(const kv_value *v);                 /* O(1); counts expired fields that are still there */
 size_t kv_hash_memory(const kv_value *v, size_t samples); /* bytes beside the value itself, from `samples` fields (0: all) */
 bool kv_hash_check(const kv_value *v);
 
@@ -66,10 +66,10 @@ kv_status kv_hash_delete(kv_value *v, kv_arena *a, kv_slice field, int64_t now_m
 kv_status kv_hash_set_expiry(kv_value *v, kv_arena *a, kv_slice field, int64_t expiry_ms, int64_t now_ms);
 
 /* ---- expiry ---- */
-int64_t kv_hash_next_expiry(const kv_value *v); /* the earliest expiry of any field, INT64_MAX: none. O(1) */
-size_t kv_hash_volatile_count(const kv_value *v); /* fields that have an expiry, O(1) */
+int64_t kv_hash_next_expiry(const kv_value *v);                  /* the earliest expiry of any field, INT64_MAX: none. O(1) */
+size_t kv_hash_volatile_count(const kv_value *v);                /* fields that have an expiry, O(1) */
 size_t kv_hash_expired_count(const kv_value *v, int64_t now_ms); /* of which are expired; O(volatile) */
-typedef void (*kv_hash_expired_fn)(void *ctx, kv_slice field); /* before the field goes; must not touch the hash */
+typedef void (*kv_hash_expired_fn)(void *ctx, kv_slice field);   /* before the field goes; must not touch the hash */
 /* Removes up to `budget` fields whose expiry is not after now, earliest first; `fn` may be NULL. Returns how many. O(log volatile) each;
  * allocates nothing. The hash may be empty afterwards: the caller removes the key. */
 size_t kv_hash_expire_due(kv_value *v, kv_arena *a, int64_t now_ms, size_t budget, kv_hash_expired_fn fn, void *ctx);

@@ -184,7 +184,8 @@ bool kv_hash_big_free_some(kv_hash_big *h, size_t *budget) {
 static kv_status add_block(kv_hash_big *h, const kv_table_pos *pos, uint8_t *block, int64_t expiry_ms) {
     bool expires = expiry_ms != KV_HASH_NO_EXPIRY;
     kv_status status = expires ? kv_heap_reserve(&h->heap, 1) : KV_OK;
-    if (status == KV_OK) status = pos->bucket == NULL ? kv_table_insert(&h->table, pos->hash, block) : kv_table_insert_at(&h->table, pos, block);
+    if (status == KV_OK)
+        status = pos->bucket == NULL ? kv_table_insert(&h->table, pos->hash, block) : kv_table_insert_at(&h->table, pos, block);
     if (status == KV_OK && expires) status = kv_heap_push(&h->heap, expiry_ms, block);
     return status;
 }

@@ -72,10 +72,8 @@ kv_status kv_list_create(kv_value *v, kv_arena *a) {
 }
 
 void kv_list_free(kv_value *v, kv_arena *a) {
-    if (is_pack(v))
-        kv_lp_free(a, pack(v));
-    else
-        kv_quicklist_free(quick(v));
+    if (is_pack(v)) kv_lp_free(a, pack(v));
+    else kv_quicklist_free(quick(v));
     v->u.ptr = NULL;
 }
 
@@ -148,16 +146,11 @@ void kv_list_iter_init(kv_list_iter *it, const kv_value *v, int64_t index, bool 
     it->backward = backward;
     it->pos = NULL;
     it->more = false;
-    if (is_pack(v))
-        it->pos = kv_lp_at(pack(v), index);
-    else
-        it->more = kv_quicklist_at(quick(v), index, &it->quick);
+    if (is_pack(v)) it->pos = kv_lp_at(pack(v), index);
+    else it->more = kv_quicklist_at(quick(v), index, &it->quick);
 }
 
-
-static void step_pack(kv_list_iter *it) {
-    it->pos = it->backward ? kv_lp_prev(pack(it->v), it->pos) : kv_lp_next(pack(it->v), it->pos);
-}
+static void step_pack(kv_list_iter *it) { it->pos = it->backward ? kv_lp_prev(pack(it->v), it->pos) : kv_lp_next(pack(it->v), it->pos); }
 static void step_quick(kv_list_iter *it) { it->more = it->backward ? kv_ql_prev(&it->quick) : kv_ql_next(&it->quick); }
 
 bool kv_list_next(kv_list_iter *it, kv_slice *out) {
@@ -302,8 +295,7 @@ static kv_status remove_pack(kv_value *v, kv_arena *a, kv_slice item, int64_t co
 
 kv_status kv_list_remove(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice item, int64_t count, size_t *removed) {
     *removed = 0;
-    kv_status status =
-        is_pack(v) ? remove_pack(v, a, item, count, removed) : kv_quicklist_remove(quick(v), item, count, removed);
+    kv_status status = is_pack(v) ? remove_pack(v, a, item, count, removed) : kv_quicklist_remove(quick(v), item, count, removed);
     if (*removed > 0 && kv_list_length(v) > 0) shrink(v, a, limits, 2);
     return status;
 }

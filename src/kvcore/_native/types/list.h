@@ -44,14 +44,14 @@ bool kv_list_get(const kv_value *v, int64_t index, char scratch[KV_LIST_SCRATCH]
 typedef struct kv_list_iter {
     const kv_value *v;
     bool backward;
-    bool more;                 /* quicklist: `quick` is an item */
-    const uint8_t *pos;        /* listpack: the next item */
-    kv_ql_pos quick;           /* quicklist: the next item */
+    bool more;          /* quicklist: `quick` is an item */
+    const uint8_t *pos; /* listpack: the next item */
+    kv_ql_pos quick;    /* quicklist: the next item */
     char scratch[KV_LIST_SCRATCH];
 } kv_list_iter;
 void kv_list_iter_init(kv_list_iter *it, const kv_value *v, int64_t index, bool backward); /* out of range: yields nothing */
-bool kv_list_next(kv_list_iter *it, kv_slice *out); /* *out is good until the next call */
-bool kv_list_next_equals(kv_list_iter *it, kv_slice text, bool *equal); /* the same, without making text of integers */
+bool kv_list_next(kv_list_iter *it, kv_slice *out);                                        /* *out is good until the next call */
+bool kv_list_next_equals(kv_list_iter *it, kv_slice text, bool *equal);                    /* the same, without making text of integers */
 
 /* ---- changing ---- */
 /* Pushes items[0], then items[1], ... at one end. All or none. KV_ENOMEM. O(bytes). */

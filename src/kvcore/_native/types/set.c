@@ -62,9 +62,18 @@ static void *member_new(kv_arena *arena, kv_slice text) {
     uint64_t len64 = text.len;
     switch (head) {
     case 1: p[0] = (uint8_t)text.len; break;
-    case 3: p[0] = 253; memcpy(p + 1, &len16, sizeof len16); break;
-    case 5: p[0] = 254; memcpy(p + 1, &len32, sizeof len32); break;
-    default: p[0] = 255; memcpy(p + 1, &len64, sizeof len64); break;
+    case 3:
+        p[0] = 253;
+        memcpy(p + 1, &len16, sizeof len16);
+        break;
+    case 5:
+        p[0] = 254;
+        memcpy(p + 1, &len32, sizeof len32);
+        break;
+    default:
+        p[0] = 255;
+        memcpy(p + 1, &len64, sizeof len64);
+        break;
     }
     if (text.len > 0) memcpy(p + head, text.ptr, text.len);
     return p;
@@ -138,12 +147,9 @@ void kv_set_iter_init(kv_set_iter *it, const kv_value *v) {
     it->v = v;
     it->pos = NULL;
     it->index = it->count = 0;
-    if (v->enc == KV_ENC_INTSET)
-        it->count = kv_intset_count(block(v));
-    else if (v->enc == KV_ENC_LISTPACK)
-        it->pos = kv_lp_first(block(v));
-    else
-        kv_table_iter_start(&it->table, &big_of(v)->table);
+    if (v->enc == KV_ENC_INTSET) it->count = kv_intset_count(block(v));
+    else if (v->enc == KV_ENC_LISTPACK) it->pos = kv_lp_first(block(v));
+    else kv_table_iter_start(&it->table, &big_of(v)->table);
 }
 
 bool kv_set_next(kv_set_iter *it, kv_slice *out) {
@@ -222,12 +228,9 @@ kv_status kv_set_create(kv_value *v, kv_arena *a, const kv_limits *limits, kv_sl
 }
 
 void kv_set_free(kv_value *v, kv_arena *a) {
-    if (v->enc == KV_ENC_INTSET)
-        kv_intset_free(a, block(v));
-    else if (v->enc == KV_ENC_LISTPACK)
-        kv_lp_free(a, block(v));
-    else
-        big_free(big_of(v));
+    if (v->enc == KV_ENC_INTSET) kv_intset_free(a, block(v));
+    else if (v->enc == KV_ENC_LISTPACK) kv_lp_free(a, block(v));
+    else big_free(big_of(v));
     v->u.ptr = NULL;
 }
 
@@ -555,10 +558,8 @@ kv_status kv_set_load_intset(kv_value *v, kv_arena *a, const kv_limits *limits, 
     kv_status status = become(&loaded, KV_ENC_INTSET, kv_intset_dup(a, bytes.ptr));
     if (status != KV_OK) return status;
     if (kv_set_length(&loaded) > limits->set_max_intset_entries) status = to_table(&loaded, a, 0);
-    if (status != KV_OK)
-        kv_set_free(&loaded, a);
-    else
-        *v = loaded;
+    if (status != KV_OK) kv_set_free(&loaded, a);
+    else *v = loaded;
     return status;
 }
 
@@ -567,9 +568,7 @@ kv_status kv_set_load_listpack(kv_value *v, kv_arena *a, const kv_limits *limits
     kv_status status = become(&loaded, KV_ENC_LISTPACK, kv_lp_dup(a, bytes.ptr));
     if (status != KV_OK) return status;
     if (kv_set_length(&loaded) > limits->set_max_listpack_entries) status = to_table(&loaded, a, 0);
-    if (status != KV_OK)
-        kv_set_free(&loaded, a);
-    else
-        *v = loaded;
+    if (status != KV_OK) kv_set_free(&loaded, a);
+    else *v = loaded;
     return status;
 }

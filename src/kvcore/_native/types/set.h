@@ -52,13 +52,13 @@ kv_status kv_set_sample(const kv_value *v, kv_arena *a, kv_rng *rng, size_t coun
 /* Walks every member once: ascending (intset), in order of insertion (listpack), in no order (table). The set must not change meanwhile. */
 typedef struct kv_set_iter {
     const kv_value *v;
-    const uint8_t *pos;      /* listpack: the next item */
-    size_t index, count;     /* intset: the next member, and how many there are */
+    const uint8_t *pos;  /* listpack: the next item */
+    size_t index, count; /* intset: the next member, and how many there are */
     kv_table_iter table;
     char scratch[KV_SET_SCRATCH];
 } kv_set_iter;
 void kv_set_iter_init(kv_set_iter *it, const kv_value *v);
-bool kv_set_next(kv_set_iter *it, kv_slice *out); /* *out is good until the next call */
+bool kv_set_next(kv_set_iter *it, kv_slice *out);        /* *out is good until the next call */
 bool kv_set_next_item(kv_set_iter *it, kv_lp_item *out); /* the same, integers kept as such */
 
 /* One step of SSCAN: calls `visit` for some members and returns the next cursor, 0 at the end. Small forms give everything at once; a

@@ -85,8 +85,8 @@ static uint32_t *cell(const kv_lcs *lcs, size_t i, size_t j) { return &lcs->tabl
 
 kv_status kv_lcs_init(kv_lcs *lcs, kv_mem *mem, kv_slice a, kv_slice b, size_t max_bytes) {
     size_t cells, bytes;
-    if (a.len >= UINT32_MAX || b.len >= UINT32_MAX || !kv_mul_size(a.len + 1, b.len + 1, &cells) || !kv_mul_size(cells, sizeof(uint32_t), &bytes) ||
-        bytes > max_bytes)
+    if (a.len >= UINT32_MAX || b.len >= UINT32_MAX || !kv_mul_size(a.len + 1, b.len + 1, &cells) ||
+        !kv_mul_size(cells, sizeof(uint32_t), &bytes) || bytes > max_bytes)
         return KV_ETOOBIG;
     uint32_t *table = kv_malloc(mem, bytes);
     if (table == NULL) return KV_ENOMEM;
@@ -97,10 +97,8 @@ kv_status kv_lcs_init(kv_lcs *lcs, kv_mem *mem, kv_slice a, kv_slice b, size_t m
         uint8_t byte = a.ptr[i - 1];
         row[0] = 0;
         for (size_t j = 1; j <= b.len; j++) {
-            if (byte == b.ptr[j - 1])
-                row[j] = above[j - 1] + 1;
-            else
-                row[j] = above[j] > row[j - 1] ? above[j] : row[j - 1];
+            if (byte == b.ptr[j - 1]) row[j] = above[j - 1] + 1;
+            else row[j] = above[j] > row[j - 1] ? above[j] : row[j - 1];
         }
     }
     return KV_OK;

@@ -23,9 +23,9 @@ typedef enum kv_enc {
     KV_ENC_COUNT
 } kv_enc;
 
-enum { /* kv_value.flags */
-    KV_VALUE_EMBEDDED = 1, /* a string whose bytes lie in the entry; u is not there */
-    KV_VALUE_EXPIRES = 2   /* the entry has an expiry (the store's business, as are the other bits) */
+enum {                        /* kv_value.flags */
+       KV_VALUE_EMBEDDED = 1, /* a string whose bytes lie in the entry; u is not there */
+       KV_VALUE_EXPIRES = 2   /* the entry has an expiry (the store's business, as are the other bits) */
 };
 
 typedef struct kv_value {
@@ -33,7 +33,8 @@ typedef struct kv_value {
     uint8_t enc : 4;  /* kv_enc */
     uint8_t flags;
     uint16_t version; /* epoch of the last change, see concurrency: begin_write */
-    uint32_t access;  /* low 24 bits: LRU seconds, or LFU minutes << 8 | counter; high 8: the store's (length of the key). Under the shard lock */
+    uint32_t
+        access; /* low 24 bits: LRU seconds, or LFU minutes << 8 | counter; high 8: the store's (length of the key). Under the shard lock */
     union {
         void *ptr;
         int64_t num;

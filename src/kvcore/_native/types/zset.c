@@ -340,8 +340,8 @@ static kv_status add_small(kv_value *v, kv_arena *a, const kv_limits *limits, kv
     return KV_OK;
 }
 
-kv_status kv_zset_add(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice member, double score, unsigned flags, kv_zadd_outcome *out,
-                      double *result) {
+kv_status kv_zset_add(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice member, double score, unsigned flags,
+                      kv_zadd_outcome *out, double *result) {
     if (is_small(v)) return add_small(v, a, limits, member, score, flags, out, result);
     return kv_zset_big_add(big_of(v), member, score, flags, out, result);
 }

@@ -35,7 +35,8 @@ void kv_zset_free(kv_value *v, kv_arena *a);
 /* Frees for at most *budget elements and takes what it did off *budget. True: all is freed. The value is good for nothing else meanwhile. */
 bool kv_zset_free_some(kv_value *v, kv_arena *a, size_t *budget);
 kv_status kv_zset_copy(const kv_value *src, kv_value *dst, kv_arena *a);
-kv_status kv_zset_rehome(kv_value *v, kv_arena *from, kv_arena *to); /* small: copied and freed; big: stays in `from`, which becomes shared */
+kv_status kv_zset_rehome(kv_value *v, kv_arena *from,
+                         kv_arena *to); /* small: copied and freed; big: stays in `from`, which becomes shared */
 size_t kv_zset_length(const kv_value *v);
 size_t kv_zset_memory(const kv_value *v, size_t samples); /* bytes beside the value itself, from `samples` members (0: all) */
 bool kv_zset_check(const kv_value *v);
@@ -46,12 +47,12 @@ kv_status kv_zset_prepare(kv_value *v, kv_arena *a, const kv_limits *limits, siz
 /* ---- one member ---- */
 bool kv_zset_score(const kv_value *v, kv_slice member, double *score);
 
-enum { /* ZADD's conditions */
-    KV_ZADD_NX = 1,  /* only new members */
-    KV_ZADD_XX = 2,  /* only members that are there */
-    KV_ZADD_GT = 4,  /* rescore only upwards */
-    KV_ZADD_LT = 8,  /* rescore only downwards */
-    KV_ZADD_INCR = 16 /* the score is an increment */
+enum {                   /* ZADD's conditions */
+       KV_ZADD_NX = 1,   /* only new members */
+       KV_ZADD_XX = 2,   /* only members that are there */
+       KV_ZADD_GT = 4,   /* rescore only upwards */
+       KV_ZADD_LT = 8,   /* rescore only downwards */
+       KV_ZADD_INCR = 16 /* the score is an increment */
 };
 typedef enum kv_zadd_outcome {
     KV_ZADD_ADDED,
@@ -60,14 +61,16 @@ typedef enum kv_zadd_outcome {
     KV_ZADD_REFUSED /* a condition did not hold; nothing changed */
 } kv_zadd_outcome;
 /* KV_ENAN: the score is, or the sum would be, not a number. *result (may be NULL): the score now, unless refused. */
-kv_status kv_zset_add(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice member, double score, unsigned flags, kv_zadd_outcome *out,
-                      double *result);
-kv_status kv_zset_remove(kv_value *v, kv_arena *a, kv_slice member); /* KV_ENOTFOUND */
+kv_status kv_zset_add(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice member, double score, unsigned flags,
+                      kv_zadd_outcome *out, double *result);
+kv_status kv_zset_remove(kv_value *v, kv_arena *a, kv_slice member);                /* KV_ENOTFOUND */
 bool kv_zset_rank(const kv_value *v, kv_slice member, size_t *rank, double *score); /* 0 is the lowest score; score may be NULL */
 
 /* ---- ranges ---- */
 /* By score: kv_zrange; by bytes (meaningful when all scores are equal): kv_lex_range; both of ds/skiplist.h. */
-typedef struct kv_zset_ranks { size_t first, end; } kv_zset_ranks; /* [first, end); first == end: empty */
+typedef struct kv_zset_ranks {
+    size_t first, end;
+} kv_zset_ranks; /* [first, end); first == end: empty */
 kv_zset_ranks kv_zset_find_range(const kv_value *v, const kv_zrange *range);
 /* When scores differ there is no right answer; `reverse` (the search starts at the high end) then decides which run of members is meant. */
 kv_zset_ranks kv_zset_find_lex(const kv_value *v, const kv_lex_range *range, bool reverse);
@@ -77,8 +80,8 @@ kv_status kv_zset_remove_ranks(kv_value *v, kv_arena *a, size_t first, size_t co
 /* ---- walking ---- */
 typedef struct kv_zset_iter { /* no change to the set while it is in use */
     const kv_value *v;
-    const uint8_t *pos; /* listpack: the next member */
-    kv_zcursor cursor;  /* skiplist: the place of `elem` */
+    const uint8_t *pos;   /* listpack: the next member */
+    kv_zcursor cursor;    /* skiplist: the place of `elem` */
     const kv_zelem *elem; /* skiplist: the next member, NULL at the end */
     bool reverse;
 } kv_zset_iter;

@@ -102,7 +102,8 @@ size_t kv_zset_big_memory(const kv_zset_big *z, size_t samples) {
     size_t count = kv_zset_big_count(z), seen = 0, bytes = 0;
     if (samples == 0 || samples > count) samples = count;
     kv_zcursor cursor;
-    for (const kv_zelem *elem = kv_skiplist_first(&z->list, &cursor); elem != NULL && seen < samples; elem = kv_zcursor_next(&cursor), seen++)
+    for (const kv_zelem *elem = kv_skiplist_first(&z->list, &cursor); elem != NULL && seen < samples;
+         elem = kv_zcursor_next(&cursor), seen++)
         bytes += kv_arena_good_size(kv_zelem_bytes(elem));
     size_t elements = seen == 0 ? 0 : (size_t)((double)bytes / (double)seen * (double)count);
     return kv_arena_good_size(sizeof *z) + kv_table_bytes(&z->table) + kv_skiplist_bytes(&z->list) + elements;
