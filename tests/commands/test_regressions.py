@@ -369,3 +369,26 @@ def test_randomkey_ends_during_a_pause(connect: Connect) -> None:
     c.must("CLIENT", "PAUSE", 100000, "WRITE")
     time.sleep(0.01)
     assert c.must("RANDOMKEY").plain() in (b"k", None)
+
+
+# ---- sorted sets ----
+
+
+def test_sums_of_infinities_go_from_the_smallest_source_on(connect: Connect) -> None:
+    c = connect()
+    c.must("ZADD", "small", "inf", "m")
+    c.must("ZADD", "large", "-inf", "m", 0, "other")
+    c.must("ZUNIONSTORE", "to", 3, "small", "large", "small")
+    assert c.must("ZSCORE", "to", "m").plain() == b"0"
+
+
+@pytest.mark.parametrize(
+    ("options", "score"),
+    [("1 0", b"0"), ("0 1", b"inf"), ("1 0 AGGREGATE MIN", b"inf"), ("0 1 AGGREGATE MIN", b"0"), ("0 0", b"0")],
+)
+def test_weights_of_nothing_in_an_intersection_of_infinities(connect: Connect, options: str, score: bytes) -> None:
+    c = connect()
+    c.must("ZADD", "a", "inf", "m")
+    c.must("ZADD", "b", "inf", "m")
+    c.must("ZINTERSTORE", "to", 2, "a", "b", "WEIGHTS", *options.split())
+    assert c.must("ZSCORE", "to", "m").plain() == score

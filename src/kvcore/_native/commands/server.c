@@ -94,7 +94,8 @@ void kv_cmd_lolwut(kv_ctx *c) {
     kv_buf_init(&out, kv_ctx_mem(c));
     draw_waves(&out, (int)columns, (int)rows, kv_ctx_rng(c));
     bool redis = kv_setting(&c->engine->settings, KV_CFG_EXTENDED_REDIS_COMPATIBILITY) != 0;
-    kv_buf_printf(&out, "\nkvcore, compatible with %s ver. %s\n", redis ? "Redis" : "Valkey", redis ? KV_COMPAT_REDIS_VERSION : KV_COMPAT_VALKEY_VERSION);
+    kv_buf_printf(&out, "\nkvcore, compatible with %s ver. %s\n", redis ? "Redis" : "Valkey",
+                  redis ? KV_COMPAT_REDIS_VERSION : KV_COMPAT_VALKEY_VERSION);
     if (out.failed) kv_ctx_out_of_memory(c);
     else kv_reply_verbatim(c->reply, kv_buf_slice(&out));
     kv_buf_deinit(&out);

@@ -155,9 +155,16 @@ static double combine(aggregate how, double a, double b) {
     return b > a ? b : a;
 }
 
-static void unite(gathering *g, const source *sources, int count, aggregate how) {
+static int by_length(const void *a, const void *b) {
+    size_t x = source_length(a), y = source_length(b);
+    return x < y ? -1 : x > y;
+}
+
+/* Smaller sources first: with infinities and rounding the order of a sum shows. */
+static void unite(gathering *g, source *sources, int count, aggregate how) {
     source_walk walk;
     kv_zset_item item;
+    qsort(sources, (size_t)count, sizeof *sources, by_length);
     for (int i = 0; i < count; i++) {
         walk_start(&walk, &sources[i]);
         while (sources[i].v != NULL && !g->failed && walk_next(&walk, &item)) {
@@ -166,11 +173,6 @@ static void unite(gathering *g, const source *sources, int count, aggregate how)
             if (e != NULL) e->score = combine(how, e->score, score);
         }
     }
-}
-
-static int by_length(const void *a, const void *b) {
-    size_t x = source_length(a), y = source_length(b);
-    return x < y ? -1 : x > y;
 }
 
 /* Walks the smallest source and asks the others, smaller ones first. Gathers nothing when `g` is NULL; stops after `limit` (0: none). */
@@ -184,7 +186,10 @@ static uint64_t intersect(gathering *g, source *sources, int count, aggregate ho
     while (walk_next(&walk, &item)) {
         double score = weigh(&sources[0], item.score), other;
         int i = 1;
-        for (; i < count && source_score(&sources[i], item.member, &other); i++) score = combine(how, score, weigh(&sources[i], other));
+        for (; i < count && source_score(&sources[i], item.member, &other); i++)
+            score =
+                combine(how, score,
+                        sources[i].weight * other); /* a product that is no number spoils a sum, and loses to any other in MIN and MAX */
         if (i < count) continue;
         if (g != NULL && !append(g, item.member, score)) break;
         if (++found == limit) break;

@@ -18,8 +18,8 @@ static void server(kv_engine *engine, kv_buf *out) {
                   "redis_version:%s\r\nserver_name:%s\r\nvalkey_version:%s\r\nvalkey_release_stage:ga\r\nredis_git_sha1:00000000\r\n"
                   "redis_git_dirty:0\r\nredis_build_id:0000000000000000\r\n%s_mode:standalone\r\nos:%s\r\narch_bits:%zu\r\n"
                   "monotonic_clock:POSIX clock_gettime\r\nmultiplexing_api:epoll\r\ngcc_version:%d.%d.%d\r\n",
-                  KV_COMPAT_REDIS_VERSION, KV_COMPAT_SERVER, KV_COMPAT_VALKEY_VERSION, redis ? "redis" : "server", name, sizeof(void *) * 8, __GNUC__, __GNUC_MINOR__,
-                  __GNUC_PATCHLEVEL__);
+                  KV_COMPAT_REDIS_VERSION, KV_COMPAT_SERVER, KV_COMPAT_VALKEY_VERSION, redis ? "redis" : "server", name, sizeof(void *) * 8,
+                  __GNUC__, __GNUC_MINOR__, __GNUC_PATCHLEVEL__);
     int port = atomic_load_explicit(&engine->serving_port, memory_order_relaxed);
     kv_buf_printf(
         out,
