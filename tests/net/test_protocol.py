@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -468,7 +469,8 @@ def test_half_open_requests_are_cheap(fresh_kvcore: Server) -> None:
                 connection.sendall(b"c")
             time.sleep(0.2)
             control.must("PING")
-            assert (fresh_kvcore.rss_bytes() - before) / count < 24 * KIB
+            if "san" not in os.environ.get("LD_PRELOAD", ""):  # a sanitizer keeps what was freed
+                assert (fresh_kvcore.rss_bytes() - before) / count < 24 * KIB
         for connection in sockets:
             connection.sendall(b"cdefghij"[1 if connection in sockets[::7] else 0 :] + b"\r\n")
         for connection in sockets:
