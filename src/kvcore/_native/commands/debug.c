@@ -230,11 +230,9 @@ static void set_active_expire(kv_ctx *c) {
     kv_reply_ok(c->reply);
 }
 
-/* Test suites set it before they try long elements, which work the same with any threshold. */
 static void packed_threshold(kv_ctx *c) {
-    int64_t bytes;
-    if (!kv_parse_bytes(c->argv[2], &bytes) || bytes < 0) kv_reply_error(c->reply, "ERR argument must be a memory value");
-    else kv_reply_ok(c->reply);
+    kv_reply_error(c->reply, "ERR DEBUG QUICKLIST-PACKED-THRESHOLD is not supported: which elements get a node of their own follows from "
+                             "list-max-listpack-size alone");
 }
 
 static void object_of(kv_ctx *c) { kv_debug_object(c, c->argv[2], c->argc == 4 && kv_ctx_is(c, 3, "fast")); }
@@ -274,7 +272,7 @@ static const subcommand subcommands[] = {
     {"POPULATE", 3, 5, populate, " <count> [<prefix>] [<size>]", "Makes strings <prefix>:<number>; the prefix is `key` unless given."},
     {"PROTOCOL", 3, 3, kv_debug_protocol, " <type>", "Replies a value of that protocol type."},
     {"QUICKLIST", 3, 4, quicklist_of, " <key> [<0|1>]", "Checks that the value is a quicklist."},
-    {"QUICKLIST-PACKED-THRESHOLD", 3, 3, packed_threshold, " <size>", "Accepted, and without effect: nodes are what they are here."},
+    {"QUICKLIST-PACKED-THRESHOLD", 3, 3, packed_threshold, " <size>", "Not supported: nodes follow from list-max-listpack-size alone."},
     {"SET-ACTIVE-EXPIRE", 3, 3, set_active_expire, " <0|1>", "Whether keys are expired in the background."},
     {"SLEEP", 3, 3, sleep_for, " <seconds>", "Keeps this connection's thread busy; other threads go on."},
     {"AOF-FLUSH-SLEEP", 3, 3, without_persistence, NULL, NULL},
