@@ -75,7 +75,7 @@ peers: ## a real Valkey and Redis under build/peers, for the comparisons (Debian
 # The Python tests on an instrumented engine. It is built beside the normal one and found first through PYTHONPATH.
 define sanitized
 	KVCORE_BUILD=$(1) $(BIN)/python setup.py -q build --build-base build/base-$(1) --build-lib $(call SANITIZED,$(1))
-	$(2) PYTHONPATH=$(call SANITIZED,$(1)) LD_PRELOAD=$$(gcc -print-file-name=$(3)) \
+	$(2) PYTHONPATH=$(CURDIR)/$(call SANITIZED,$(1)) KVCORE_TEST_PACKAGE=$(CURDIR)/$(call SANITIZED,$(1)) LD_PRELOAD=$$(gcc -print-file-name=$(3)) \
 	  $(BIN)/python -m pytest -p no:cacheprovider --timeout 600 $(TEST_ARGS)
 endef
 

@@ -20,9 +20,13 @@ from pathlib import Path
 
 from tests.compat.resp import Connection, ConnectionClosed, ProtocolError, ReplyTimeout
 
+# Under a sanitizer the engine is slow and keeps what was freed: memory and time figures mean nothing there.
+SANITIZED = "san" in os.environ.get("LD_PRELOAD", "")
+
 ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 5.0
+LAST_WORDS = 8000  # characters: a sanitizer's report with its stacks
 NO_PEER = "no {program}: set KVCORE_PEERS, or put it under build/peers/bin or on PATH"
 
 
@@ -42,7 +46,13 @@ class Server:
         return f"{self.host}:{self.port}"
 
     def connect(self, protocol: int = 2, timeout_s: float = 5.0) -> Connection:
-        connection = Connection(self.host, self.port, timeout_s=timeout_s)
+        try:
+            connection = Connection(self.host, self.port, timeout_s=timeout_s)
+        except ConnectionRefusedError as error:
+            if self.alive:
+                raise
+            status = self.process.returncode
+            raise RuntimeError(f"{self.name} has ended with status {status}: {self.last_words()}") from error
         if protocol != 2:
             connection.must("HELLO", protocol)
         return connection
@@ -71,7 +81,7 @@ class Server:
 
     def last_words(self) -> str:
         with contextlib.suppress(OSError):
-            return self.log.read_text(errors="replace")[-2000:]
+            return self.log.read_text(errors="replace")[-LAST_WORDS:]
         return ""
 
 
@@ -91,6 +101,11 @@ def find_peer(program: str) -> str | None:
         if os.access(place / program, os.X_OK):
             return str(place / program)
     return shutil.which(program)
+
+
+def foreign_environment() -> dict[str, str]:
+    """The environment for other people's programs: without the sanitizer that the tests run under, fatal to shells."""
+    return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
 
 def kvcore_environment() -> dict[str, str]:
@@ -157,7 +172,7 @@ def start_peer(program: str = "valkey-server", *options: str, port: int = 0) -> 
     path = find_peer(program)
     if path is None:
         raise FileNotFoundError(NO_PEER.format(program=program))
-    return start(program.partition("-")[0], [path], *PEER_OPTIONS, *options, port=port)
+    return start(program.partition("-")[0], [path], *PEER_OPTIONS, *options, port=port, env=foreign_environment())
 
 
 def start_kvcore(*options: str, port: int = 0) -> Server:

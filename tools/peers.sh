@@ -42,7 +42,6 @@ for program in "$dir"/root/usr/bin/{valkey,redis}-*; do
     name=$(basename "$program")
     cat > "$dir/bin/$name" <<WRAPPER
 #!/bin/sh
-unset LD_PRELOAD # a sanitizer that the tests run under is not for the peers
 exec '$loader' --argv0 $name --library-path '$libraries' '$program' "\$@"
 WRAPPER
     chmod +x "$dir/bin/$name"

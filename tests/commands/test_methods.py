@@ -516,7 +516,7 @@ def test_a_pipeline_answers_as_redis_py_does(
 def test_what_has_values_of_its_own(monkeypatch: pytest.MonkeyPatch, door: str, decoded: bool) -> None:
     monkeypatch.setenv("KVCORE_DOOR", door)
     text = str if decoded else bytes
-    options = {"enable-debug-command": "yes"}
+    options = {"enable-debug-command": "yes", "commandlog-execution-slower-than": "-1"}
     with kvcore.open(decode_responses=decoded, config=options) as db:  # type: ignore[call-overload]
         db.set("k", "v")
         for name, positional in OWN_VALUES:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import os
 import shutil
 import subprocess
 import threading
@@ -413,7 +412,7 @@ def ioredis() -> dict[str, str]:
     if node is None:
         pytest.skip("ioredis needs node, which is not installed")
     place = servers.ROOT / "build" / "node"
-    environment = {**os.environ, "NODE_PATH": str(place / "node_modules")}
+    environment = {**servers.foreign_environment(), "NODE_PATH": str(place / "node_modules")}
 
     def found() -> bool:
         command = [node, "-e", "require('ioredis')"]
@@ -425,7 +424,7 @@ def ioredis() -> dict[str, str]:
         place.mkdir(parents=True, exist_ok=True)
         command = [npm, "install", "--prefix", str(place), "--no-audit", "--no-fund", "--silent", "ioredis"]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
         except subprocess.TimeoutExpired:
             pytest.skip("npm did not install ioredis within 60 s")
         if done.returncode != 0 or not found():

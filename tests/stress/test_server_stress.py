@@ -230,7 +230,9 @@ def test_under_the_benchmark(server: servers.Server) -> None:
         "-t",
         "set,get,incr,lpush,lpop,sadd,hset,zadd,mset",
     ]
-    benchmark = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    benchmark = subprocess.Popen(
+        command, env=servers.foreign_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     rng = random.Random(SEED)
     while benchmark.poll() is None:
         with contextlib.suppress(*GONE, AssertionError), server.connect(timeout_s=20) as connection:
@@ -324,7 +326,7 @@ def test_a_thousand_idle_connections(plain_server: servers.Server) -> None:
         connection.must("SET", "k", "v" * 20_000)
         connection.must("MGET", *["k0"] * 500)
     each = (server.rss_bytes() - before) / len(crowd)
-    assert each < 20 * 1024, f"{each:.0f} bytes a connection"
+    assert servers.SANITIZED or each < 20 * 1024, f"{each:.0f} bytes a connection"
     for connection in crowd[:500]:
         connection.send("BLPOP", "never", 0)
     with server.connect() as busy:

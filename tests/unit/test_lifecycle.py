@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import kvcore
+from tests.servers import SANITIZED
 
 LIMIT_S = 0.1 + 0.05  # the promise for Ctrl-C, and something for a busy machine
 
@@ -116,6 +117,7 @@ def test_repr_never_fails() -> None:
 # --- forks ---
 
 
+@pytest.mark.skipif(SANITIZED, reason="the sanitizers' own allocator locks do not survive a fork of a threaded process")
 @pytest.mark.parametrize("leave", ["os._exit(0)", "sys.exit(0)"])
 def test_forking_under_load(leave: str) -> None:
     """Children of a thread, while other threads are inside the engine: each can open a store of its own and ends well;

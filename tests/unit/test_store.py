@@ -17,6 +17,7 @@ import pytest
 
 import kvcore
 from kvcore.cli.resp import Client
+from tests.servers import SANITIZED
 
 
 @pytest.fixture
@@ -409,7 +410,7 @@ def test_a_port_that_is_taken_is_an_error(db: kvcore.Store[bytes]) -> None:
         other.serve(port=db.port)
 
 
-@pytest.mark.skipif("san" in os.environ.get("LD_PRELOAD", ""), reason="sanitizers are slow and keep what was freed")
+@pytest.mark.skipif(SANITIZED, reason="sanitizers are slow and keep what was freed")
 def test_opening_is_cheap() -> None:
     kvcore.open().close()
     started = time.perf_counter()
@@ -442,7 +443,7 @@ def test_stores_come_and_go_in_many_threads() -> None:
     gc.collect()
 
 
-@pytest.mark.skipif("san" in os.environ.get("LD_PRELOAD", ""), reason="sanitizers are slow and keep what was freed")
+@pytest.mark.skipif(SANITIZED, reason="sanitizers are slow and keep what was freed")
 def test_opening_and_closing_leaks_neither_memory_nor_threads_nor_descriptors() -> None:
     def once() -> None:
         with kvcore.open() as store:

@@ -152,7 +152,11 @@ def running_server(binary: str, *more: str) -> Iterator[tuple[str, int]]:
             "--dir",
             directory,
         ]
-        process = subprocess.Popen([binary, *options, *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # Without the sanitizer that the tests of ours may run under.
+        environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+        process = subprocess.Popen(
+            [binary, *options, *more], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         try:
             deadline = time.monotonic() + 10
             while True:

@@ -73,6 +73,11 @@ bool kv_wait_word(_Atomic uint32_t *word, uint32_t seen, uint64_t deadline_ns) {
 
 void kv_wake_word(_Atomic uint32_t *word, bool all) { futex(word, FUTEX_WAKE_BITSET, all ? INT_MAX : 1, NULL); }
 
+void kv_stall_until(uint64_t deadline_ns) {
+    struct timespec deadline = {(time_t)(deadline_ns / 1000000000u), (long)(deadline_ns % 1000000000u)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &deadline, NULL) == EINTR) {}
+}
+
 /* ---- lock order, debug builds ---- */
 #ifdef KV_DEBUG
 

@@ -66,6 +66,9 @@ static inline void kv_mutex_unlock(kv_mutex *mutex) {
 bool kv_wait_word(_Atomic uint32_t *word, uint32_t seen, uint64_t deadline_ns);
 void kv_wake_word(_Atomic uint32_t *word, bool all);
 
+/* Sleeps until `deadline_ns` (CLOCK_MONOTONIC), locks held or not: for DEBUG SLEEP, the one command that may stop the others. */
+void kv_stall_until(uint64_t deadline_ns);
+
 /* Threads: `name` shows in ps and top (15 bytes). Returns KV_OK's value 0 or an errno. Signals are blocked in the new thread. */
 typedef struct kv_thread {
     unsigned long handle;

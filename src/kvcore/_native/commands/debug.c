@@ -36,8 +36,7 @@ static void sleep_for(kv_ctx *c) {
     if (!(seconds > 0)) seconds = 0;
     if (seconds > 3600) seconds = 3600;
     uint64_t held = open_locks(c), until = kv_mono_ns() + (uint64_t)(seconds * 1e9);
-    _Atomic uint32_t nobody = 0;
-    while (kv_mono_ns() < until) kv_wait_word(&nobody, 0, until);
+    kv_stall_until(until); /* in a transaction the locks stay held: standing in everybody's way is what the command is for */
     close_locks(c, held);
     kv_reply_ok(c->reply);
 }
