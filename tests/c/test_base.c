@@ -33,6 +33,23 @@ static void clocks(void) {
     CHECK(kv_clock_us(&clock) == 4000);
     kv_clock_thaw(&clock);
     CHECK(kv_clock_us(&clock) >= before + 3600000000);
+    /* The remembered millisecond is never older than what the system says, and a change of the clock ends it at once. */
+    uint64_t until = kv_mono_ns() + 5000000;
+    while (kv_mono_ns() < until) {
+        int64_t low = kv_clock_ms(&clock), ms = kv_clock_ms_at(&clock, kv_clock_ticks(&clock)), high = kv_clock_ms(&clock);
+        CHECK(ms >= low - 1 && ms <= high + 1);
+    }
+    for (int64_t ms = 1; ms <= 3; ms++) {
+        (void)kv_clock_ms_at(&clock, kv_clock_ticks(&clock));
+        kv_clock_freeze(&clock, ms * 1000);
+        CHECK(kv_clock_ms_at(&clock, kv_clock_ticks(&clock)) == ms);
+        kv_clock_advance(&clock, 1000000);
+        CHECK(kv_clock_ms_at(&clock, kv_clock_ticks(&clock)) == ms + 1000);
+        kv_clock_thaw(&clock);
+        CHECK(kv_clock_ms_at(&clock, kv_clock_ticks(&clock)) >= before / 1000 + 3600000);
+        kv_clock_advance(&clock, 60000000);
+        CHECK(kv_clock_ms_at(&clock, kv_clock_ticks(&clock)) >= before / 1000 + 3600000 + 60000 * ms);
+    }
     uint64_t start = kv_mono_ns();
     CHECK(kv_mono_ns() >= start);
 }

@@ -74,10 +74,29 @@ def arg_arrays(args: list[Arg], name: str, out: list[str]) -> None:
     out.append(f"static const kv_arg {name}[] = {{\n" + "\n".join(rows) + "\n};")
 
 
+# Commands with one of these are not short ones on a single key, whatever their key specs say.
+NOT_SHORT = {"blocking", "admin", "pubsub", "protected", "no_multi", "all_keys", "maybe_all_keys", "cursor", "no_auth"}
+
+
+def has_one_key(command: Command) -> bool:
+    """Is the first argument the only key, whatever the others are? (SET's function finds flags, not other keys.)"""
+    if len(command.key_specs) != 1 or NOT_SHORT & set(command.flags):
+        return False
+    if command.data.get("keys_function", "set") != "set":
+        return False
+    spec = command.key_specs[0]
+    first = (spec.begin, spec.index, spec.find, spec.last) == ("index", 1, "range", 0)
+    return first and "not_key" not in spec.flags and not command.subcommands and not command.parent
+
+
 def flag_words(command: Command) -> str:
     flags = ["KV_CMD_MOVABLE_KEYS" if flag == "movablekeys" else f"KV_CMD_{flag.upper()}" for flag in command.flags]
     if command.subcommands:
         flags.append("KV_CMD_CONTAINER")
+    if has_one_key(command):
+        flags.append("KV_CMD_ONE_KEY")
+    if "fast" in command.flags or (command.group == "string" and command.name != "lcs"):
+        flags.append("KV_CMD_QUICK")
     return " | ".join(flags) or "0"
 
 

@@ -1,8 +1,10 @@
 /* Time. A frozen clock answers frozen_us; a running one the system's time plus an offset. Advancing moves whichever is in use. The
  * fields are read one by one, so a reader that races with freeze or thaw may see the time from just before: only tests do that.
  *
- * The cached picture (at_ticks, at_us) is a sequence lock: a writer makes the version odd, writes, makes it even; a reader that saw an odd version, or
- * another one afterwards, asks the system itself. */
+ * The cached picture (at_...) is a sequence lock: a writer makes the version odd, writes, makes it even; a reader that saw an odd version, or
+ * another one afterwards, asks the system itself. A picture knows the millisecond that it was taken in and when that ends, so that most readers of
+ * milliseconds compute nothing. Freezing and moving the clock come before a wipe of that part, and it is filled in with the version odd: so a
+ * picture that outlives the wipe was taken after the change. */
 #include "base/clock.h"
 #include <time.h>
 #if defined(__x86_64__)
@@ -59,17 +61,35 @@ uint64_t kv_clock_ticks_ns(kv_clock *clock, uint64_t ticks) {
     return scale(ticks, length);
 }
 
+/* From an odd version on the picture is the caller's. False: another thread's. */
+static bool picture_begin(kv_clock *clock) {
+    uint32_t version = atomic_load_explicit(&clock->version, memory_order_relaxed);
+    return (version & 1) == 0 &&
+           atomic_compare_exchange_strong_explicit(&clock->version, &version, version + 1, memory_order_acq_rel, memory_order_relaxed);
+}
+
+static void picture_end(kv_clock *clock) { atomic_fetch_add_explicit(&clock->version, 1, memory_order_release); }
+
 /* Asks the system and takes a new picture, unless another thread is doing that. */
 static int64_t look(kv_clock *clock, uint64_t ticks) {
     int64_t us = system_us();
-    uint32_t version = atomic_load_explicit(&clock->version, memory_order_relaxed);
-    if (!clock->has_ticks || measure(clock, ticks) == 0 || (version & 1) != 0) return us;
-    if (!atomic_compare_exchange_strong_explicit(&clock->version, &version, version + 1, memory_order_acquire, memory_order_relaxed))
-        return us;
+    uint64_t length = clock->has_ticks ? measure(clock, ticks) : 0;
+    if (length == 0 || !picture_begin(clock)) return us;
+    int64_t wall = us + atomic_load_explicit(&clock->offset_us, memory_order_relaxed), ms = wall / 1000;
+    uint64_t left_ns = wall < 0 || atomic_load_explicit(&clock->frozen, memory_order_acquire) ? 0 : (uint64_t)(1000 - wall % 1000) * 1000;
     atomic_store_explicit(&clock->at_ticks, ticks, memory_order_relaxed);
     atomic_store_explicit(&clock->at_us, us, memory_order_relaxed);
-    atomic_store_explicit(&clock->version, version + 2, memory_order_release);
+    atomic_store_explicit(&clock->at_ms, ms, memory_order_relaxed);
+    atomic_store_explicit(&clock->ms_ticks, (left_ns << FRACTION) / length, memory_order_relaxed);
+    picture_end(clock);
     return us;
+}
+
+/* What was said about milliseconds holds no more. */
+static void wipe(kv_clock *clock) {
+    while (!picture_begin(clock)) {} /* the other one is a few stores from its end */
+    atomic_store_explicit(&clock->ms_ticks, 0, memory_order_relaxed);
+    picture_end(clock);
 }
 
 static int64_t running_us(kv_clock *clock, uint64_t ticks) {
@@ -79,7 +99,7 @@ static int64_t running_us(kv_clock *clock, uint64_t ticks) {
     uint64_t at_ticks = atomic_load_explicit(&clock->at_ticks, memory_order_acquire);
     int64_t at_us = atomic_load_explicit(&clock->at_us, memory_order_acquire);
     bool torn = (version & 1) != 0 || atomic_load_explicit(&clock->version, memory_order_relaxed) != version;
-    if (torn || version == 0 || ticks < at_ticks) return look(clock, ticks);
+    if (torn || at_ticks == 0 || ticks < at_ticks) return look(clock, ticks); /* 0: no picture yet */
     uint64_t since_ns = scale(ticks - at_ticks, atomic_load_explicit(&clock->ns_per_tick, memory_order_relaxed));
     if (since_ns > PICTURE_NS) return look(clock, ticks);
     return at_us + (int64_t)(since_ns / 1000);
@@ -92,14 +112,28 @@ int64_t kv_clock_us_at(kv_clock *clock, uint64_t ticks) {
     return running_us(clock, ticks) + atomic_load_explicit(&clock->offset_us, memory_order_relaxed);
 }
 
+int64_t kv_clock_ms_at(kv_clock *clock, uint64_t ticks) {
+    uint32_t version = atomic_load_explicit(&clock->version, memory_order_acquire);
+    uint64_t since = ticks - atomic_load_explicit(&clock->at_ticks, memory_order_acquire);
+    uint64_t holds = atomic_load_explicit(&clock->ms_ticks, memory_order_acquire);
+    int64_t ms = atomic_load_explicit(&clock->at_ms, memory_order_acquire);
+    bool whole = (version & 1) == 0 && atomic_load_explicit(&clock->version, memory_order_relaxed) == version;
+    if (whole && since < holds) return ms;
+    if (!clock->has_ticks || ticks == 0 || atomic_load_explicit(&clock->frozen, memory_order_acquire))
+        return kv_clock_us_at(clock, ticks) / 1000;
+    return (look(clock, ticks) + atomic_load_explicit(&clock->offset_us, memory_order_relaxed)) / 1000;
+}
+
 void kv_clock_freeze(kv_clock *clock, int64_t us) {
     atomic_store_explicit(&clock->frozen_us, us, memory_order_relaxed);
     atomic_store_explicit(&clock->frozen, true, memory_order_release); /* after frozen_us: nobody reads an older value as frozen time */
+    wipe(clock);
 }
 
 void kv_clock_advance(kv_clock *clock, int64_t us) {
     bool frozen = atomic_load_explicit(&clock->frozen, memory_order_acquire);
     atomic_fetch_add_explicit(frozen ? &clock->frozen_us : &clock->offset_us, us, memory_order_relaxed);
+    wipe(clock);
 }
 
 void kv_clock_thaw(kv_clock *clock) { atomic_store_explicit(&clock->frozen, false, memory_order_release); }

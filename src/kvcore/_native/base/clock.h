@@ -15,15 +15,19 @@ typedef struct kv_clock {
     bool has_ticks;               /* the tick counter may be used; never changes */
     uint64_t base_ticks, base_ns; /* of kv_clock_init: what the tick's length is measured from */
     _Atomic uint64_t ns_per_tick; /* fixed point, 32 bits of fraction; 0: not measured yet */
-    _Atomic uint32_t version;     /* odd while the two below are being written */
+    _Atomic uint32_t version;     /* odd while those below are being written */
     _Atomic uint64_t at_ticks;    /* when at_us was read */
-    _Atomic int64_t at_us;
+    _Atomic int64_t at_us;        /* the system's */
+    _Atomic int64_t at_ms;        /* wall time then, with the offset */
+    _Atomic uint64_t ms_ticks;    /* how many ticks from at_ticks on at_ms holds; 0: it does not */
 } kv_clock;
 void kv_clock_init(kv_clock *clock);
 int64_t kv_clock_us(kv_clock *clock); /* wall time, microseconds */
 /* The same when the caller has just read the ticks (0: it has not). */
 int64_t kv_clock_us_at(kv_clock *clock, uint64_t ticks);
 static inline int64_t kv_clock_ms(kv_clock *clock) { return kv_clock_us(clock) / 1000; }
+int64_t kv_clock_ms_at(kv_clock *clock,
+                       uint64_t ticks); /* the same in milliseconds: a few loads when the millisecond was asked for before */
 void kv_clock_freeze(kv_clock *clock, int64_t us);
 void kv_clock_advance(kv_clock *clock, int64_t us); /* frozen or not; may be negative */
 void kv_clock_thaw(kv_clock *clock);

@@ -23,6 +23,17 @@
 #define SLICE_MS 50 /* a wait inside the engine ends at least this often to look for signals */
 #define OUT_KEEP (64 * 1024)
 
+/* The commands of the hot methods: a pool looks them up once. */
+#define HOT_COMMANDS(X)                                                                                                             \
+    X(GET)                                                                                                                          \
+    X(SET)                                                                                                                          \
+    X(DEL) X(EXISTS) X(INCR) X(INCRBY) X(DECR) X(DECRBY) X(EXPIRE) X(TTL) X(HGET) X(HSET) X(HDEL) X(LPUSH) X(RPUSH) X(LPOP) X(RPOP) \
+        X(LLEN) X(SADD) X(SREM) X(ZADD) X(ZSCORE)
+#define HOT_ID(name) HOT_##name,
+#define HOT_NAME(name) {(const uint8_t *)#name, sizeof(#name) - 1},
+typedef enum hot_id { HOT_COMMANDS(HOT_ID) HOT_COUNT } hot_id;
+static const kv_slice hot_names[HOT_COUNT] = {HOT_COMMANDS(HOT_NAME)};
+
 typedef struct lease {
     struct lease *next;
     kvcore_client *client;
@@ -42,6 +53,7 @@ typedef struct {
     PyObject *encode;     /* encode(word, encoding, errors) -> bytes: for words that are not simple */
     PyObject *from_reply; /* from_reply(text) -> exception */
     PyObject *drained;    /* called once, when the pool is closed and its last lease is gone */
+    const kv_command *hot[HOT_COUNT];
 } Pool;
 
 typedef struct {
@@ -313,10 +325,12 @@ static bool wait_outcome(Pool *pool, lease *l, int argc, const kv_slice *argv, k
     return true;
 }
 
-static bool run(Pool *pool, lease *l, int argc, const kv_slice *argv) {
+/* `command` is what argv[0] names, or NULL: not looked up yet. */
+static inline bool run(Pool *pool, lease *l, const kv_command *command, int argc, const kv_slice *argv) {
     kv_buf_clear(&l->out);
     l->session->nonblocking = true;
-    kv_outcome outcome = kv_execute(l->session, argc, argv, &l->out);
+    kv_outcome outcome =
+        command != NULL ? kv_execute_as(l->session, command, argc, argv, &l->out) : kv_execute(l->session, argc, argv, &l->out);
     l->session->nonblocking = false;
     if (outcome == KV_OUTCOME_BUSY) {
         Py_BEGIN_ALLOW_THREADS outcome = kv_execute(l->session, argc, argv, &l->out);
@@ -427,11 +441,11 @@ static PyObject *closed_sentinel(void) {
     return NULL;
 }
 
-static PyObject *pool_run(Pool *pool, words *w) {
+static inline PyObject *pool_run(Pool *pool, const kv_command *command, words *w) {
     if (pool->closed) return closed_sentinel();
     lease *l = lease_take(pool);
     if (l == NULL) return NULL;
-    PyObject *reply = run(pool, l, w->count, w->all) ? take_reply(pool, l) : NULL;
+    PyObject *reply = run(pool, l, command, w->count, w->all) ? take_reply(pool, l) : NULL;
     lease_give_back(pool, l);
     return reply;
 }
@@ -447,7 +461,7 @@ static PyObject *pool_execute(Pool *pool, PyObject *sequence) {
     }
     bool fits = true;
     for (Py_ssize_t i = 0; fits && i < count; i++) fits = words_add(&w, pool, PyTuple_GET_ITEM(all, i));
-    PyObject *reply = fits ? pool_run(pool, &w) : NULL;
+    PyObject *reply = fits ? pool_run(pool, NULL, &w) : NULL;
     words_end(&w);
     Py_DECREF(all);
     return reply;
@@ -466,7 +480,7 @@ static PyObject *batch_step(Pool *pool, lease *l, PyObject *command) {
     bool fits = true;
     for (Py_ssize_t i = 0; fits && i < count; i++) fits = words_add(&w, pool, PyTuple_GET_ITEM(all, i));
     PyObject *reply = NULL;
-    if (fits && run(pool, l, w.count, w.all)) {
+    if (fits && run(pool, l, NULL, w.count, w.all)) {
         if (l->out.failed) {
             PyErr_NoMemory();
         } else if (l->out.len == 0) {
@@ -554,6 +568,7 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
         return NULL;
     }
     pool->drained = Py_NewRef(drained);
+    for (int i = 0; i < HOT_COUNT; i++) pool->hot[i] = kv_command_find(kvcore_store_engine(pool->store)->commands, hot_names[i]);
     return (PyObject *)pool;
 }
 
@@ -602,8 +617,7 @@ static PyType_Spec pool_spec = {"kvcore._native._fast.Pool", sizeof(Pool), 0, Py
 typedef enum convert { PLAIN, OK_IS_TRUE, INT_IS_BOOL } convert;
 
 typedef struct hot_method {
-    const char *command;
-    size_t command_len;
+    hot_id command;
     Py_ssize_t min, max; /* positional arguments; max -1: any number */
     convert convert;
     const char *wide; /* the Python method that takes the rest */
@@ -650,39 +664,39 @@ static PyObject *hot_call(Door *self, const hot_method *method, PyObject *const 
     if (!simple) return go_wide((PyObject *)self, method->wide, args, count, kwnames);
     words w;
     if (!words_begin(&w, count + 1)) return NULL;
-    words_put(&w, method->command, method->command_len);
+    w.all[w.count++] = hot_names[method->command];
     bool fits = true;
     for (Py_ssize_t i = 0; fits && i < count; i++) fits = words_add(&w, self->pool, args[i]);
-    PyObject *reply = fits ? pool_run(self->pool, &w) : NULL;
+    PyObject *reply = fits ? pool_run(self->pool, self->pool->hot[method->command], &w) : NULL;
     words_end(&w);
     return finish((PyObject *)self, reply, method->convert);
 }
 
 #define HOT(name, command, min, max, convert)                                                                 \
     static PyObject *hot_##name(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames) { \
-        static const hot_method method = {command, sizeof(command) - 1, min, max, convert, "_wide_" #name};   \
+        static const hot_method method = {HOT_##command, min, max, convert, "_wide_" #name};                  \
         return hot_call((Door *)self, &method, args, count, kwnames);                                         \
     }
 
-HOT(get, "GET", 1, 1, PLAIN)
-HOT(set, "SET", 2, 2, OK_IS_TRUE)
-HOT(delete, "DEL", 1, -1, PLAIN)
-HOT(exists, "EXISTS", 1, -1, PLAIN)
-HOT(incrby, "INCRBY", 2, 2, PLAIN)
-HOT(decrby, "DECRBY", 2, 2, PLAIN)
-HOT(expire, "EXPIRE", 2, 2, INT_IS_BOOL)
-HOT(ttl, "TTL", 1, 1, PLAIN)
-HOT(hget, "HGET", 2, 2, PLAIN)
-HOT(hset, "HSET", 3, 3, PLAIN)
-HOT(hdel, "HDEL", 2, -1, PLAIN)
-HOT(lpush, "LPUSH", 2, -1, PLAIN)
-HOT(rpush, "RPUSH", 2, -1, PLAIN)
-HOT(lpop, "LPOP", 1, 1, PLAIN)
-HOT(rpop, "RPOP", 1, 1, PLAIN)
-HOT(llen, "LLEN", 1, 1, PLAIN)
-HOT(sadd, "SADD", 2, -1, PLAIN)
-HOT(srem, "SREM", 2, -1, PLAIN)
-HOT(zscore, "ZSCORE", 2, 2, PLAIN)
+HOT(get, GET, 1, 1, PLAIN)
+HOT(set, SET, 2, 2, OK_IS_TRUE)
+HOT(delete, DEL, 1, -1, PLAIN)
+HOT(exists, EXISTS, 1, -1, PLAIN)
+HOT(incrby, INCRBY, 2, 2, PLAIN)
+HOT(decrby, DECRBY, 2, 2, PLAIN)
+HOT(expire, EXPIRE, 2, 2, INT_IS_BOOL)
+HOT(ttl, TTL, 1, 1, PLAIN)
+HOT(hget, HGET, 2, 2, PLAIN)
+HOT(hset, HSET, 3, 3, PLAIN)
+HOT(hdel, HDEL, 2, -1, PLAIN)
+HOT(lpush, LPUSH, 2, -1, PLAIN)
+HOT(rpush, RPUSH, 2, -1, PLAIN)
+HOT(lpop, LPOP, 1, 1, PLAIN)
+HOT(rpop, RPOP, 1, 1, PLAIN)
+HOT(llen, LLEN, 1, 1, PLAIN)
+HOT(sadd, SADD, 2, -1, PLAIN)
+HOT(srem, SREM, 2, -1, PLAIN)
+HOT(zscore, ZSCORE, 2, 2, PLAIN)
 
 /* incr(name, amount=1) and decr: without an amount the short form. */
 static PyObject *step(PyObject *self, const hot_method *one, const hot_method *by, PyObject *const *args, Py_ssize_t count,
@@ -691,12 +705,12 @@ static PyObject *step(PyObject *self, const hot_method *one, const hot_method *b
 }
 
 static PyObject *hot_incr(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames) {
-    static const hot_method one = {"INCR", 4, 1, 1, PLAIN, "_wide_incr"}, by = {"INCRBY", 6, 2, 2, PLAIN, "_wide_incr"};
+    static const hot_method one = {HOT_INCR, 1, 1, PLAIN, "_wide_incr"}, by = {HOT_INCRBY, 2, 2, PLAIN, "_wide_incr"};
     return step(self, &one, &by, args, count, kwnames);
 }
 
 static PyObject *hot_decr(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames) {
-    static const hot_method one = {"DECR", 4, 1, 1, PLAIN, "_wide_decr"}, by = {"DECRBY", 6, 2, 2, PLAIN, "_wide_decr"};
+    static const hot_method one = {HOT_DECR, 1, 1, PLAIN, "_wide_decr"}, by = {HOT_DECRBY, 2, 2, PLAIN, "_wide_decr"};
     return step(self, &one, &by, args, count, kwnames);
 }
 
@@ -720,12 +734,12 @@ static PyObject *hot_zadd(PyObject *self, PyObject *const *args, Py_ssize_t coun
     bool fits = words_begin(&w, 2 + 2 * PyDict_GET_SIZE(pairs));
     PyObject *reply = NULL;
     if (fits) {
-        words_put(&w, "ZADD", 4);
+        w.all[w.count++] = hot_names[HOT_ZADD];
         fits = words_add(&w, door->pool, args[0]);
         at = 0;
         while (fits && PyDict_Next(pairs, &at, &member, &score))
             fits = words_add(&w, door->pool, score) && words_add(&w, door->pool, member);
-        if (fits) reply = pool_run(door->pool, &w);
+        if (fits) reply = pool_run(door->pool, door->pool->hot[HOT_ZADD], &w);
         words_end(&w);
     }
     Py_DECREF(pairs);

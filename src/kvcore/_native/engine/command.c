@@ -33,7 +33,7 @@ static inline uint64_t load_word(const uint8_t *p, size_t len) {
     return word | UINT64_C(0x2020202020202020); /* letters in lower case; what this does to other bytes does no harm to a hash */
 }
 
-uint32_t kv_command_hash(kv_slice name, uint32_t parent) {
+static inline uint32_t hash_name(kv_slice name, uint32_t parent) {
     uint64_t value = name.len + parent * UINT64_C(0x9E3779B97F4A7C15);
     for (size_t at = 0; at < name.len; at += 8) {
         size_t left = name.len - at;
@@ -42,6 +42,8 @@ uint32_t kv_command_hash(kv_slice name, uint32_t parent) {
     }
     return (uint32_t)value;
 }
+
+uint32_t kv_command_hash(kv_slice name, uint32_t parent) { return hash_name(name, parent); }
 
 /* `lower` is in lower case already. */
 static inline bool same_name(kv_slice name, const char *lower, size_t lower_len) {
@@ -54,9 +56,9 @@ static inline bool same_name(kv_slice name, const char *lower, size_t lower_len)
     return true;
 }
 
-static const kv_command *find(const kv_command_table *table, kv_slice name, uint16_t parent) {
+static inline const kv_command *find(const kv_command_table *table, kv_slice name, uint16_t parent) {
     if (name.len > UINT8_MAX) return NULL; /* no name is that long, and hashing it is the caller's time */
-    uint32_t slot = kv_command_hash(name, parent == KV_COMMAND_NONE ? 0 : parent + 1u) & table->slot_mask;
+    uint32_t slot = hash_name(name, parent == KV_COMMAND_NONE ? 0 : parent + 1u) & table->slot_mask;
     for (uint16_t id; (id = table->slots[slot]) != KV_COMMAND_NONE; slot = (slot + 1) & table->slot_mask) {
         const kv_command *command = &table->commands[id];
         if (command->parent == parent && same_name(name, command->name, command->name_len)) return command;
@@ -80,7 +82,7 @@ const kv_command *kv_command_find_full(const kv_command_table *table, kv_slice f
 }
 
 kv_resolution kv_command_resolve(const kv_command_table *table, int argc, const kv_slice *argv, const kv_command **out) {
-    const kv_command *command = kv_command_find(table, argv[0]);
+    const kv_command *command = find(table, argv[0], KV_COMMAND_NONE);
     if (command == NULL) {
         *out = NULL;
         return KV_UNKNOWN_COMMAND;

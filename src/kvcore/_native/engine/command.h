@@ -41,6 +41,8 @@ typedef void kv_handler(struct kv_ctx *c);
 #define KV_CMD_MAYBE_ALL_KEYS (UINT64_C(1) << 34) /* depends on the arguments: ask kv_command_locks_all (SORT with BY or GET) */
 #define KV_CMD_CONTAINER (UINT64_C(1) << 35)      /* has subcommands; without a handler of its own unless `handler` is set (COMMAND) */
 #define KV_CMD_CURSOR (UINT64_C(1) << 36)         /* needs the one shard that the cursor in argv[1] names (SCAN) */
+#define KV_CMD_ONE_KEY (UINT64_C(1) << 37) /* argv[1] is its only key, whatever follows, and it never waits (the generator finds out) */
+#define KV_CMD_QUICK (UINT64_C(1) << 38)   /* a microsecond or so when its arguments are of a moderate size */
 
 /* ACL categories, in the order in which they are reported. */
 #define KV_ACL_KEYSPACE (UINT32_C(1) << 0)

@@ -117,10 +117,7 @@ bool kv_ctx_ok(kv_ctx *c, kv_status status) {
 }
 
 int64_t kv_ctx_now_ms(kv_ctx *c) {
-    if (c->unit->now_ms == 0) {
-        c->unit->now_ms = kv_clock_us_at(&c->engine->clock, c->unit->ticks) / 1000;
-        atomic_store_explicit(&c->engine->lru_clock, (uint32_t)(c->unit->now_ms / 1000) & 0xffffff, memory_order_relaxed);
-    }
+    if (c->unit->now_ms == 0) c->unit->now_ms = kv_clock_ms_at(&c->engine->clock, c->unit->ticks);
     return c->unit->now_ms;
 }
 

@@ -73,7 +73,7 @@ static kv_outcome reject_exec(kv_ctx *c, const char *error) {
     return KV_OUTCOME_DONE;
 }
 
-static size_t request_bytes(const kv_ctx *c) {
+static inline size_t request_bytes(const kv_ctx *c) {
     size_t bytes = 0;
     for (int i = 0; i < c->argc; i++) bytes += c->argv[i].len;
     return bytes;
@@ -98,19 +98,24 @@ static void record_duration(kv_ctx *c, uint64_t ns, unsigned weight) {
     if (kv_setting(s, KV_CFG_LATENCY_TRACKING) != 0) kv_histogram_record(&c->engine->mem, &stats->histogram, ns, weight);
 }
 
+/* At or over a limit; a negative limit is none. */
+static inline bool reaches(uint64_t value, int64_t limit) { return limit >= 0 && value >= (uint64_t)limit; }
+
+static void log_latency(kv_ctx *c, uint64_t ms) {
+    kv_latency_add(c->engine, (c->command->flags & KV_CMD_FAST) != 0 ? "fast-command" : "command", ms);
+}
+
 /* What needs no lock and may be slow: logs. After the unit has ended. */
-static void log_call(kv_ctx *c, uint64_t ns, size_t reply_bytes) {
+static inline void log_call(kv_ctx *c, uint64_t ns, size_t request, size_t reply) {
     const kv_settings *s = &c->engine->settings;
     uint64_t us = ns / 1000;
-    int64_t slow = kv_setting(s, KV_CFG_COMMANDLOG_EXECUTION_SLOWER_THAN), big_reply = kv_setting(s, KV_CFG_COMMANDLOG_REPLY_LARGER_THAN);
-    int64_t big_request = kv_setting(s, KV_CFG_COMMANDLOG_REQUEST_LARGER_THAN);
-    bool over_time = slow >= 0 && us >= (uint64_t)slow, over_reply = big_reply >= 0 && reply_bytes >= (size_t)big_reply;
-    bool over_request = big_request >= 0 && c->argc > 0 && request_bytes(c) >= (size_t)big_request;
-    if ((over_time || over_reply || over_request) && (c->command->flags & KV_CMD_SKIP_COMMANDLOG) == 0)
-        kv_commandlog_record(c, us, request_bytes(c), reply_bytes);
+    if ((reaches(us, kv_setting(s, KV_CFG_COMMANDLOG_EXECUTION_SLOWER_THAN)) ||
+         reaches(reply, kv_setting(s, KV_CFG_COMMANDLOG_REPLY_LARGER_THAN)) ||
+         reaches(request, kv_setting(s, KV_CFG_COMMANDLOG_REQUEST_LARGER_THAN))) &&
+        (c->command->flags & KV_CMD_SKIP_COMMANDLOG) == 0)
+        kv_commandlog_record(c, us, request, reply);
     int64_t threshold = kv_setting(s, KV_CFG_LATENCY_MONITOR_THRESHOLD);
-    if (threshold > 0 && us / 1000 >= (uint64_t)threshold)
-        kv_latency_add(c->engine, (c->command->flags & KV_CMD_FAST) != 0 ? "fast-command" : "command", us / 1000);
+    if (threshold > 0 && us / 1000 >= (uint64_t)threshold) log_latency(c, us / 1000);
 }
 
 void kv_call_ended(kv_ctx *c, bool failed) {
@@ -120,28 +125,36 @@ void kv_call_ended(kv_ctx *c, bool failed) {
     count_error(c);
 }
 
+/* The handler with a clock around it, and what is counted of every call. */
+static inline void run_handler(kv_ctx *c, unsigned weight) {
+    kv_clock *clock = &c->engine->clock;
+    c->unit->ticks = kv_clock_ticks(clock);
+    c->command->handler(c);
+    c->duration_ns = weight == 0 ? 0 : kv_clock_ticks_ns(clock, kv_clock_ticks(clock) - c->unit->ticks);
+}
+
+static inline void count_call(kv_ctx *c, unsigned weight, uint32_t errors_before) {
+    kv_command_stats *stats = stats_of(c);
+    atomic_fetch_add_explicit(&stats->calls, 1, memory_order_relaxed);
+    if (weight > 0) record_duration(c, c->duration_ns, weight);
+    if (c->reply->errors > errors_before) {
+        atomic_fetch_add_explicit(&stats->failed, 1, memory_order_relaxed);
+        count_error(c);
+    }
+}
+
 void kv_call(kv_ctx *c) {
     uint32_t errors = c->reply->errors;
     size_t before = c->reply->out->len;
-    kv_clock *clock = &c->engine->clock;
     unsigned weight = timing_weight(c);
-    uint64_t begun = kv_clock_ticks(clock);
-    c->unit->ticks = begun;
-    c->command->handler(c);
-    uint64_t ns = weight == 0 ? 0 : kv_clock_ticks_ns(clock, kv_clock_ticks(clock) - begun);
+    run_handler(c, weight);
     if (atomic_load_explicit(&c->engine->monitor_count, memory_order_relaxed) > 0 && !c->rerun &&
         (c->command->flags & (KV_CMD_SKIP_MONITOR | KV_CMD_ADMIN)) == 0)
         kv_monitor_feed(c); /* afterwards, as Valkey does: the commands of a transaction stand before its EXEC */
     if (c->blocked) return; /* it counts when it is served */
-    c->duration_ns = ns;
-    atomic_fetch_add_explicit(&stats_of(c)->calls, 1, memory_order_relaxed);
-    if (weight > 0) record_duration(c, ns, weight);
-    if (c->reply->errors > errors) {
-        atomic_fetch_add_explicit(&stats_of(c)->failed, 1, memory_order_relaxed);
-        count_error(c);
-    }
+    count_call(c, weight, errors);
     if (c->session->tracker != NULL && (c->command->flags & KV_CMD_READONLY) != 0) kv_tracking_read(c);
-    if (c->in_exec || c->rerun) log_call(c, ns, c->reply->out->len - before);
+    if (c->in_exec || c->rerun) log_call(c, c->duration_ns, request_bytes(c), c->reply->out->len - before);
 }
 
 /* ---- keys and locks ---- */
@@ -286,21 +299,55 @@ static kv_outcome run(kv_ctx *c) {
     /* CLIENT CACHING is about the next command, or the whole transaction that it begins. */
     if (session->tracker != NULL && !kv_in_multi(session) && strncmp(c->command->full_name, "client|", 7) != 0)
         kv_tracking_command_done(session);
-    log_call(c, c->duration_ns, c->reply->out->len - before);
+    log_call(c, c->duration_ns, request_bytes(c), c->reply->out->len - before);
     return KV_OUTCOME_DONE;
 }
 
-/* Whether a call is over in a microsecond or so: what a thread may run while it holds Python's GIL. */
-static bool is_short(const kv_ctx *c) {
-    bool command = (c->command->flags & KV_CMD_FAST) != 0 || (c->command->group == KV_GROUP_STRING && !is_named(c->command, "lcs"));
-    if (!command || c->argc > 64 || kv_setting(&c->engine->settings, KV_CFG_MAXMEMORY) > 0) return false;
-    return request_bytes(c) < 64 * 1024;
+/* ---- the short way ----
+ * Nine calls of ten are of a command with one key, from a session in no special state, while nobody watches, pauses or limits the server. This is
+ * run() for them alone: one shard instead of a set of them, and none of the questions whose answers are known here. It may do nothing that the
+ * long way does not; whatever it is not sure of goes there. */
+
+#define SHORT_WORDS 64
+#define SHORT_BYTES (64 * 1024)
+
+static inline bool is_plain(const kv_session *session, const kv_command *command) {
+    kv_engine *engine = session->engine;
+    return (command->flags & KV_CMD_ONE_KEY) != 0 && session->authenticated && session->transaction == NULL &&
+           session->subscriber == NULL && session->tracker == NULL && session->reply_mode == KV_REPLY_ON &&
+           atomic_load_explicit(&engine->monitor_count, memory_order_relaxed) == 0 && !kv_engine_is_paused(engine) &&
+           kv_setting(&engine->settings, KV_CFG_MAXMEMORY) == 0;
 }
 
-static kv_outcome checked(kv_ctx *c) {
+/* False: nothing was done, the long way decides. */
+static inline bool run_short(kv_ctx *c, size_t request) {
+    kv_session *session = c->session;
+    kv_key_ref ref = {1, c->command->key_specs->flags};
+    uint64_t hash = hash_of(c, c->argv[1]);
+    c->key_refs = &ref;
+    c->key_hashes = &hash;
+    c->key_count = 1;
+    kv_shard *shard = kv_store_shard_of(&c->engine->store, hash);
+    bool writes = (c->command->flags & (KV_CMD_WRITE | KV_CMD_MAY_REPLICATE)) != 0;
+    if (!kv_unit_lock_one(c, shard, writes, !session->nonblocking)) return false;
+    atomic_store_explicit(&session->last_command, c->command, memory_order_relaxed);
+    size_t before = c->reply->out->len;
+    unsigned weight = timing_weight(c);
+    run_handler(c, weight);
+    count_call(c, weight, 0);
+    kv_unit_finish_one(c, shard);
+    log_call(c, c->duration_ns, request, c->reply->out->len - before);
+    return true;
+}
+
+/* Whether a call is over in a microsecond or so: what a thread may run while it holds Python's GIL. */
+static inline bool is_quick(const kv_command *command, int argc, size_t request) {
+    return (command->flags & KV_CMD_QUICK) != 0 && argc <= SHORT_WORDS && request < SHORT_BYTES;
+}
+
+static kv_outcome checked(kv_ctx *c, kv_resolution resolution) {
     kv_session *session = c->session;
     char text[KV_RESOLUTION_TEXT_MAX];
-    kv_resolution resolution = kv_command_resolve(c->engine->commands, c->argc, c->argv, &c->command);
     bool open = resolution == KV_RESOLVED && (c->command->flags & KV_CMD_NO_AUTH) != 0;
     bool auth_arity = resolution == KV_WRONG_ARITY && (c->command->flags & KV_CMD_NO_AUTH) != 0;
     if (!session->authenticated && !open && !auth_arity) { /* before anything else: strangers learn nothing about commands */
@@ -318,7 +365,9 @@ static kv_outcome checked(kv_ctx *c) {
         return KV_OUTCOME_DONE;
     }
     atomic_store_explicit(&session->last_command, c->command, memory_order_relaxed);
-    if (session->nonblocking && !is_short(c)) return KV_OUTCOME_BUSY;
+    if (session->nonblocking &&
+        (kv_setting(&c->engine->settings, KV_CFG_MAXMEMORY) > 0 || !is_quick(c->command, c->argc, request_bytes(c))))
+        return KV_OUTCOME_BUSY;
     const char *error = refusal(c, text);
     if (error != NULL) return is_named(c->command, "exec") ? reject_exec(c, error) : reject(c, error);
     if (paused(c)) return KV_OUTCOME_PAUSED;
@@ -373,7 +422,15 @@ static void count_command(kv_session *session) {
     atomic_store_explicit(&session->commands, atomic_load_explicit(&session->commands, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
-kv_outcome kv_execute(kv_session *session, int argc, const kv_slice *argv, kv_buf *out) {
+static inline void want_cron(kv_engine *engine) {
+    if (atomic_load_explicit(&engine->cron_wanted, memory_order_relaxed) &&
+        atomic_load_explicit(&engine->cron, memory_order_relaxed) == NULL)
+        kv_cron_start(engine);
+}
+
+/* `resolution` is what the words stand for, `command` the command if they stand for one. */
+static inline kv_outcome execute(kv_session *session, const kv_command *command, kv_resolution resolution, int argc, const kv_slice *argv,
+                                 kv_buf *out) {
     kv_engine *engine = session->engine;
     kv_reply reply = kv_reply_to(out, session->format);
     kv_unit unit = {0};
@@ -382,22 +439,41 @@ kv_outcome kv_execute(kv_session *session, int argc, const kv_slice *argv, kv_bu
     memset(&c, 0, offsetof(kv_ctx, limits));
     c.engine = engine;
     c.session = session;
+    c.command = command;
     c.argv = argv;
     c.argc = argc;
     c.db = session->db;
     c.reply = &reply;
     c.unit = &unit;
-    kv_outcome outcome = checked(&c);
+    if (resolution == KV_RESOLVED && is_plain(session, command)) {
+        size_t request = request_bytes(&c);
+        if (session->nonblocking && !is_quick(command, argc, request)) return KV_OUTCOME_BUSY;
+        if (run_short(&c, request)) {
+            count_command(session);
+            want_cron(engine);
+            return KV_OUTCOME_DONE;
+        }
+        if (session->nonblocking) return KV_OUTCOME_BUSY;
+    }
+    kv_outcome outcome = checked(&c, resolution);
     if (outcome == KV_OUTCOME_PAUSED || outcome == KV_OUTCOME_BUSY) return outcome;
     if (outcome == KV_OUTCOME_BLOCKED)
         return outcome; /* another thread may be serving it at this moment: the session is not to be touched */
     apply_reply_mode(session, c.command, out, start);
     show_state(session);
     count_command(session);
-    if (atomic_load_explicit(&engine->cron_wanted, memory_order_relaxed) &&
-        atomic_load_explicit(&engine->cron, memory_order_relaxed) == NULL)
-        kv_cron_start(engine);
+    want_cron(engine);
     return outcome;
+}
+
+kv_outcome kv_execute(kv_session *session, int argc, const kv_slice *argv, kv_buf *out) {
+    const kv_command *command;
+    kv_resolution resolution = kv_command_resolve(session->engine->commands, argc, argv, &command);
+    return execute(session, command, resolution, argc, argv, out);
+}
+
+kv_outcome kv_execute_as(kv_session *session, const kv_command *command, int argc, const kv_slice *argv, kv_buf *out) {
+    return execute(session, command, kv_command_arity_fits(command, argc) ? KV_RESOLVED : KV_WRONG_ARITY, argc, argv, out);
 }
 
 void kv_prefetch(kv_session *session, const kv_slice *keys, size_t count, kv_hint hints[KV_BATCH]) {

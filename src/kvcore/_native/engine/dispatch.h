@@ -18,6 +18,8 @@ typedef enum kv_outcome {
 /* Run one command. argv's bytes must stay until the call returns (a blocked command keeps its own copy). No lock held by the caller.
  * Errors are replies. After it: look at session->closing, session->killed and session->mail_len. */
 kv_outcome kv_execute(kv_session *session, int argc, const kv_slice *argv, kv_buf *out);
+/* The same when the caller has looked the command up (a top-level one without subcommands); argv[0] is its name. */
+kv_outcome kv_execute_as(kv_session *session, const kv_command *command, int argc, const kv_slice *argv, kv_buf *out);
 
 /* Prepare a pipeline: hash the keys (the first arguments of its commands), touch their buckets, then their entries, so that they are in the caches when
  * the commands run; each step overlaps the cache misses of all keys. Shards that are taken are left out. Fills `hints`, which the session uses

@@ -112,7 +112,6 @@ typedef struct kv_engine {
     _Atomic bool active_expire; /* DEBUG SET-ACTIVE-EXPIRE */
     _Atomic bool shutting_down;
     _Atomic bool serving;       /* `kvcore serve`: SHUTDOWN ends the process; a program's own store refuses it */
-    _Atomic uint32_t lru_clock; /* seconds, 24 bits; refreshed by cron and by whoever reads the time */
 } kv_engine;
 
 typedef struct kv_engine_options {

@@ -19,14 +19,15 @@ static void assert_locked(const kv_ctx *c, const kv_shard *shard) {
 static inline void assert_locked(const kv_ctx *c, const kv_shard *shard) { (void)c, (void)shard; }
 #endif
 
-static kv_key make_key(const kv_ctx *c, kv_slice name, uint64_t hash, int db) {
+static inline kv_key make_key(const kv_ctx *c, kv_slice name, uint64_t hash, int db) {
     kv_key key = {.name = name, .hash = hash, .shard = kv_store_shard_of(&c->engine->store, hash), .db = db};
     assert_locked(c, key.shard);
     return key;
 }
 
 /* The hash that dispatch has computed for an argument. Handlers ask in order, so the cursor makes this O(1) for MSET of any length. */
-static uint64_t declared_hash(kv_ctx *c, int arg) {
+static inline uint64_t declared_hash(kv_ctx *c, int arg) {
+    if (c->key_count == 1 && c->key_refs->arg == arg) return *c->key_hashes;
     for (uint32_t n = 0; n < c->key_count; n++) {
         uint32_t i = c->key_cursor + n;
         if (i >= c->key_count) i -= c->key_count;
@@ -39,7 +40,7 @@ static uint64_t declared_hash(kv_ctx *c, int arg) {
 }
 
 kv_key kv_ctx_key_in(kv_ctx *c, int arg, int db) { return make_key(c, c->argv[arg], declared_hash(c, arg), db); }
-kv_key kv_ctx_key(kv_ctx *c, int arg) { return kv_ctx_key_in(c, arg, c->db); }
+kv_key kv_ctx_key(kv_ctx *c, int arg) { return make_key(c, c->argv[arg], declared_hash(c, arg), c->db); }
 kv_key kv_ctx_key_named(kv_ctx *c, kv_slice name) { return make_key(c, name, kv_store_hash(&c->engine->store, name), c->db); }
 
 kv_arena *kv_ctx_arena(const kv_key *key) { return key->shard->arena; }

@@ -78,31 +78,37 @@ static void msgpack_bin(kv_buf *out, kv_slice bytes) {
     kv_buf_add_slice(out, bytes);
 }
 
+/* Where there is room for it. Returns the end. */
+static inline uint8_t *put_slice(uint8_t *at, kv_slice bytes) {
+    if (bytes.len > 0) memcpy(at, bytes.ptr, bytes.len);
+    return at + bytes.len;
+}
+
 /* A string-like RESP element: "<tag><length>\r\n<bytes>\r\n". */
 static void resp_bulk(kv_buf *out, char tag, kv_slice prefix, kv_slice bytes) {
-    uint8_t head[HEAD_MAX];
-    size_t n = resp_head(head, tag, (int64_t)(prefix.len + bytes.len));
-    if (!kv_buf_reserve(out, n + prefix.len + bytes.len + 2)) return;
-    kv_buf_add(out, head, n);
-    kv_buf_add_slice(out, prefix);
-    kv_buf_add_slice(out, bytes);
-    kv_buf_add(out, "\r\n", 2);
+    if (!kv_buf_reserve(out, HEAD_MAX + prefix.len + bytes.len + 2)) return;
+    uint8_t *at = out->ptr + out->len;
+    at += resp_head(at, tag, (int64_t)(prefix.len + bytes.len));
+    at = put_slice(at, prefix);
+    at = put_slice(at, bytes);
+    *at++ = '\r';
+    *at++ = '\n';
+    out->len = (size_t)(at - out->ptr);
 }
 
 static void tape_bytes(kv_buf *out, uint8_t tag, kv_slice bytes) {
-    uint8_t head[9];
-    size_t n;
+    if (!kv_buf_reserve(out, HEAD_MAX + bytes.len)) return;
+    uint8_t *at = out->ptr + out->len;
     if (bytes.len > UINT32_MAX) {
         uint64_t len = bytes.len;
-        head[0] = KV_TAPE_BULK64;
-        memcpy(head + 1, &len, sizeof len);
-        n = 9;
+        *at = KV_TAPE_BULK64;
+        memcpy(at + 1, &len, sizeof len);
+        at += 1 + sizeof len;
     } else {
-        n = tape_head32(head, tag, (uint32_t)bytes.len);
+        at += tape_head32(at, tag, (uint32_t)bytes.len);
     }
-    if (!kv_buf_reserve(out, n + bytes.len)) return;
-    kv_buf_add(out, head, n);
-    kv_buf_add_slice(out, bytes);
+    at = put_slice(at, bytes);
+    out->len = (size_t)(at - out->ptr);
 }
 
 /* A line: status or error. Its text is already free of CR, LF and NUL. */

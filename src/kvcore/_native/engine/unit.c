@@ -71,6 +71,23 @@ bool kv_unit_trylock(kv_ctx *c, uint64_t mask, bool writes) {
     return false;
 }
 
+bool kv_unit_lock_one(kv_ctx *c, kv_shard *shard, bool writes, bool wait) {
+#ifdef KV_MUTANT_DROP_LOCK
+    (void)wait; /* the same bug: the unit goes without its lock */
+    if (shard->waiters != NULL && writes) return false;
+    c->unit->locked = 0;
+    return true;
+#endif
+    if (wait) kv_mutex_lock(&shard->lock);
+    else if (!kv_mutex_trylock(&shard->lock)) return false;
+    if (shard->waiters != NULL && writes) {
+        kv_mutex_unlock(&shard->lock);
+        return false;
+    }
+    c->unit->locked = UINT64_C(1) << shard->index;
+    return true;
+}
+
 void kv_begin_write(kv_ctx *c) {
     if (c->unit->epoch != 0) return;
     c->unit->epoch = atomic_load_explicit(&c->engine->epoch, memory_order_acquire);
@@ -78,7 +95,7 @@ void kv_begin_write(kv_ctx *c) {
         c->engine->store.shards[__builtin_ctzll(mask)].version = (uint16_t)c->unit->epoch;
 }
 
-static void publish(kv_ctx *c) {
+static inline void publish(kv_ctx *c) {
     if (c->unit->dirty == 0) return;
     uint64_t sequence = atomic_fetch_add_explicit(&c->engine->sequence, 1, memory_order_relaxed) + 1;
     for (uint64_t mask = c->unit->locked; mask != 0; mask &= mask - 1)
@@ -134,6 +151,24 @@ void kv_unit_finish(kv_ctx *c) {
     c->unit->locked = 0;
     c->unit->epoch = 0;
     if (c->unit->wakes != NULL) wake_all(c);
+}
+
+void kv_unit_finish_one(kv_ctx *c, kv_shard *shard) {
+    kv_unit *unit = c->unit;
+    if (unit->epoch != 0 && atomic_load_explicit(&shard->has_garbage, memory_order_relaxed)) kv_engine_need_cron(c->engine);
+    if (unit->broadcast != NULL) kv_tracking_publish(c);
+#ifndef KV_MUTANT_PUBLISH_AFTER_UNLOCK
+    publish(c);
+#endif
+#ifndef KV_MUTANT_DROP_LOCK
+    kv_mutex_unlock(&shard->lock);
+#endif
+#ifdef KV_MUTANT_PUBLISH_AFTER_UNLOCK
+    publish(c);
+#endif
+    unit->locked = 0;
+    unit->epoch = 0;
+    if (unit->wakes != NULL) wake_all(c);
 }
 
 void kv_unit_begin(kv_ctx *c, kv_unit *unit, kv_engine *engine, int db, uint64_t mask) {

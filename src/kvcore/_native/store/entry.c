@@ -32,6 +32,8 @@
 
 #include "types/string.h"
 
+_Static_assert(KV_VALUE_EMBEDDED == 1 && KV_VALUE_EXPIRES == 2 && KV_VALUE_FIELDS == 4, "kv_entry_key has a table by these bits");
+
 enum { HEADER = 8, EXPIRE_BYTES = 12, FIELD_BYTES = 4, LONG_KEY = 255, LONG_KEY_BYTES = 4, LONG_TEXT = 63, KEY_SHIFT = 24, TEXT_SHIFT = 2 };
 
 static size_t key_offset(bool embedded, bool expires, bool fields) {
@@ -48,7 +50,16 @@ size_t kv_layout_bytes(kv_layout layout) {
 }
 
 kv_slice kv_entry_key(const kv_value *v) {
-    const uint8_t *p = peek(v, key_offset((v->flags & KV_VALUE_EMBEDDED) != 0, (v->flags & KV_VALUE_EXPIRES) != 0, kv_entry_has_fields(v)));
+    /* key_offset by the low three flags: every lookup comes here. In an embedded entry the third is a bit of the text's length. */
+    static const uint8_t offset[8] = {HEADER + 8,
+                                      HEADER,
+                                      HEADER + 8 + EXPIRE_BYTES,
+                                      HEADER + EXPIRE_BYTES,
+                                      HEADER + 8 + FIELD_BYTES,
+                                      HEADER,
+                                      HEADER + 8 + EXPIRE_BYTES + FIELD_BYTES,
+                                      HEADER + EXPIRE_BYTES};
+    const uint8_t *p = peek(v, offset[v->flags & 7u]);
     uint32_t len = v->access >> KEY_SHIFT;
     if (len < LONG_KEY) return kv_slice_of(p, len);
     memcpy(&len, p, sizeof len);
