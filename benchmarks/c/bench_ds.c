@@ -1,4 +1,4 @@
-/* sources: ds/table.c ds/skiplist.c ds/heap.c ds/quicklist.c ds/listpack.c base/num.c base/arena.c base/pages.c base/mem.c base/sync.c base/siphash.c base/slice.c base/rng.c base/clock.c */
+/* sources: ds/table.c ds/skiplist.c ds/heap.c ds/quicklist.c ds/quicklist_pack.c ds/lzf.c ds/listpack.c base/num.c base/arena.c base/pages.c base/mem.c base/sync.c base/siphash.c base/slice.c base/rng.c base/clock.c */
 /* Time and memory of the data structures at one million entries (or argv[1]). Single-threaded; build with -O2. Prints one line a measurement:
  * what, nanoseconds an operation, and where it makes sense the bytes an entry. */
 #include "base/clock.h"
@@ -210,7 +210,7 @@ static void bench_heap(kv_arena *arena, size_t n, kv_rng *rng) {
 }
 
 static void bench_quicklist(kv_arena *arena, size_t n, kv_rng *rng) {
-    kv_quicklist *list = kv_quicklist_new(arena, -2, 0);
+    kv_quicklist *list = kv_quicklist_new(arena, &(kv_ql_rules){.fill = -2});
     char item[17];
     if (list == NULL) exit(1);
     uint64_t start = kv_mono_ns();
@@ -223,11 +223,10 @@ static void bench_quicklist(kv_arena *arena, size_t n, kv_rng *rng) {
     kv_ql_pos pos;
     size_t sum = 0;
     start = kv_mono_ns();
-    bool more = kv_quicklist_at(list, 0, &pos);
-    for (; more; more = kv_ql_next(&pos)) sum += kv_ql_get(&pos).str.len;
+    for (kv_status s = kv_quicklist_at(list, 0, &pos); s == KV_OK; s = kv_ql_next(&pos)) sum += kv_ql_get(&pos).str.len;
     report("quicklist: walk, an item", start, n);
     start = kv_mono_ns();
-    for (size_t i = 0; i < n / 100; i++) sum += kv_quicklist_at(list, (int64_t)kv_rng_below(rng, n), &pos);
+    for (size_t i = 0; i < n / 100; i++) sum += kv_quicklist_at(list, (int64_t)kv_rng_below(rng, n), &pos) == KV_OK;
     report("quicklist: index, random", start, n / 100);
     start = kv_mono_ns();
     for (size_t i = 0; i < n; i++)

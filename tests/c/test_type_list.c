@@ -1,9 +1,10 @@
-/* sources: base/[a-z]*.c ds/listpack.c ds/quicklist.c types/list.c */
+/* sources: base/[a-z]*.c ds/listpack.c ds/lzf.c ds/quicklist.c ds/quicklist_pack.c types/list.c */
 /* Lists against a plain array of strings: random changes at both ends and in the middle, moves between lists, the encodings that the
- * thresholds ask for, and every allocation failing once. */
+ * thresholds ask for, compressed nodes, and every allocation failing once. */
 #include "base/num.h"
 #include "base/rng.h"
 #include "check.h"
+#include "ds/lzf.h"
 #include "types/list.h"
 
 #define MAX 4096
@@ -41,7 +42,7 @@ static void same(const kv_value *v, const model *m) {
         size_t walked = 0;
         for (kv_list_iter_init(&it, v, backward ? -1 : 0, backward != 0); kv_list_next(&it, &text); walked++)
             CHECK(kv_slice_eq(text, str(m->text[backward ? m->count - 1 - walked : walked])));
-        CHECK(walked == m->count);
+        CHECK(walked == m->count && kv_list_iter_end(&it) == KV_OK);
     }
 }
 
@@ -133,10 +134,10 @@ static kv_status change(kv_value *v, kv_arena *a, const kv_limits *limits, model
     return KV_OK;
 }
 
-static void random_changes(uint64_t seed, int64_t fill, size_t steps) {
+static void random_changes(uint64_t seed, int64_t fill, int64_t depth, size_t steps) {
     kv_rng rng;
     kv_rng_seed(&rng, seed);
-    kv_limits limits = {.list_max_listpack_size = fill};
+    kv_limits limits = {.list_max_listpack_size = fill, .list_compress_depth = depth, .list_packed_threshold = depth == 5 ? 150 : 0};
     kv_arena *a = kv_arena_create(&mem), *other = kv_arena_create(&mem);
     static model m, n;
     m.count = n.count = 0;
@@ -170,22 +171,26 @@ static void random_changes(uint64_t seed, int64_t fill, size_t steps) {
         if (i % 8 == 0) {
             same(&v, &m);
             same(&w, &n);
-            char scratch[KV_LIST_SCRATCH];
+            kv_list_iter it;
             kv_slice item;
             int64_t index = (int64_t)kv_rng_below(&rng, m.count * 2 + 2) - (int64_t)m.count - 1;
             int64_t at = index < 0 ? index + (int64_t)m.count : index;
             bool inside = at >= 0 && at < (int64_t)m.count;
-            CHECK(kv_list_get(&v, index, scratch, &item) == inside);
+            CHECK(kv_list_get(&it, &v, index, &item) == (inside ? KV_OK : KV_ENOTFOUND));
             CHECK(!inside || kv_slice_eq(item, str(m.text[at])));
+            CHECK(kv_list_iter_end(&it) == KV_OK);
             const void *state = NULL;
-            kv_slice bytes;
-            bool plain;
+            kv_list_node node;
             size_t items = 0;
             kv_value built = {0};
             CHECK(kv_list_create(&built, other) == KV_OK);
-            while (kv_list_next_node(&v, &state, &bytes, &plain)) {
-                items += plain ? 1 : kv_lp_count(bytes.ptr);
-                CHECK(kv_list_append_node(&built, other, &limits, bytes, plain) == KV_OK);
+            while (kv_list_next_node(&v, &state, &node)) {
+                static uint8_t raw[1 << 20];
+                items += node.count;
+                CHECK(node.raw_bytes <= sizeof raw && (node.compressed || node.bytes.len == node.raw_bytes));
+                if (node.compressed) CHECK(depth > 0 && kv_lzf_decompress(node.bytes, raw, node.raw_bytes));
+                else memcpy(raw, node.bytes.ptr, node.bytes.len);
+                CHECK(kv_list_append_node(&built, other, &limits, kv_slice_of(raw, node.raw_bytes), node.plain) == KV_OK);
             }
             CHECK(items == m.count);
             kv_list_loaded(&built, other, &limits);
@@ -271,8 +276,8 @@ static void encodings(void) {
 
 #ifdef KV_FAULTS
 /* Every allocation of a history fails once: the step reports it, the list is as before, and the same step then succeeds. */
-static void faults(int64_t fill) {
-    kv_limits limits = {.list_max_listpack_size = fill};
+static void faults(int64_t fill, int64_t depth) {
+    kv_limits limits = {.list_max_listpack_size = fill, .list_compress_depth = depth};
     static model m;
     for (uint64_t skip = 0;; skip++) {
         kv_arena *a = kv_arena_create(&mem);
@@ -315,13 +320,15 @@ static void faults(int64_t fill) {
 
 int main(void) {
     kv_mem_init(&mem);
-    static const int64_t fills[] = {-2, -1, 4, 1, 128};
+    static const int64_t fills[] = {-2, -1, 4, 1, 128}, depths[] = {5, 0, 1, 2};
     for (size_t i = 0; i < sizeof fills / sizeof fills[0]; i++)
-        for (uint64_t seed = 1; seed <= 3; seed++) random_changes(seed * 100 + i, fills[i], 1500);
+        for (uint64_t seed = 1; seed <= 4; seed++) random_changes(seed * 100 + i, fills[i], depths[seed % 4], 1200);
     encodings();
 #ifdef KV_FAULTS
-    faults(-2);
-    faults(4);
+    faults(-2, 0);
+    faults(4, 0);
+    faults(4, 1);
+    faults(1, 2);
 #endif
     puts("ok type_list");
     return 0;

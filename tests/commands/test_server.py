@@ -342,10 +342,6 @@ class TestMemory:
         assert c.must("MEMORY", "MALLOC-STATS").data
 
     @ours
-    def test_a_debug_setting_without_effect_is_refused(self, c: Connection) -> None:
-        assert "not supported" in error(c, "DEBUG", "QUICKLIST-PACKED-THRESHOLD", "100b")
-
-    @ours
     def test_purge_gives_pages_back(self, c: Connection, served_kvcore: servers.Server) -> None:
         c.must("DEBUG", "POPULATE", 50_000, "purge", 200)
         full = served_kvcore.rss_bytes()

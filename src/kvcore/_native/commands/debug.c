@@ -13,14 +13,14 @@
 /* ---- without locks ----
  * A unit that is one command has changed nothing yet, so its locks may be opened in between. Inside EXEC they stay: the transaction is one step. */
 
-static uint64_t open_locks(kv_ctx *c) {
+uint64_t kv_debug_open_locks(kv_ctx *c) {
     if (c->in_exec) return 0;
     uint64_t held = c->unit->locked;
     kv_unlock_shards(c->engine, held);
     return held;
 }
 
-static void close_locks(kv_ctx *c, uint64_t held) { kv_lock_shards(c->engine, held); }
+void kv_debug_close_locks(kv_ctx *c, uint64_t held) { kv_lock_shards(c->engine, held); }
 
 /* An argument as C text; a longer one than fits is cut. */
 static const char *text_of(kv_slice word, char *out, size_t cap) {
@@ -35,17 +35,17 @@ static void sleep_for(kv_ctx *c) {
     double seconds = strtod(text_of(c->argv[2], text, sizeof text), NULL);
     if (!(seconds > 0)) seconds = 0;
     if (seconds > 3600) seconds = 3600;
-    uint64_t held = open_locks(c), until = kv_mono_ns() + (uint64_t)(seconds * 1e9);
+    uint64_t held = kv_debug_open_locks(c), until = kv_mono_ns() + (uint64_t)(seconds * 1e9);
     kv_stall_until(until); /* in a transaction the locks stay held: standing in everybody's way is what the command is for */
-    close_locks(c, held);
+    kv_debug_close_locks(c, held);
     kv_reply_ok(c->reply);
 }
 
 static void log_text(kv_ctx *c) {
-    uint64_t held = open_locks(c);
+    uint64_t held = kv_debug_open_locks(c);
     kv_log_write(&c->engine->log, KV_LOG_WARNING, "DEBUG LOG: %.*s", (int)(c->argv[2].len > 512 ? 512 : c->argv[2].len),
                  (const char *)c->argv[2].ptr);
-    close_locks(c, held);
+    kv_debug_close_locks(c, held);
     kv_reply_ok(c->reply);
 }
 
@@ -175,52 +175,6 @@ static void populate(kv_ctx *c) {
     if (stored) kv_reply_ok(c->reply);
 }
 
-/* Describes the node structure of a small or long list, in words: LISTPACK and QUICKLIST print nothing to a terminal here. */
-static void check_encoding(kv_ctx *c, bool quicklist) {
-    kv_key key = kv_ctx_key_named(c, c->argv[2]);
-    const kv_value *v = kv_ctx_find(c, &key, KV_FIND_PEEK);
-    if (v == NULL) kv_reply_error(c->reply, KV_ERR_NO_SUCH_KEY);
-    else if (quicklist && v->enc != KV_ENC_QUICKLIST) kv_reply_error(c->reply, "ERR Not a quicklist encoded object.");
-    else if (!quicklist && v->enc != KV_ENC_LISTPACK) kv_reply_error(c->reply, "ERR Not a listpack encoded object.");
-    else kv_reply_status(c->reply, quicklist ? "Quicklist structure printed on stdout" : "Listpack structure printed on stdout");
-}
-
-static void table_line(kv_buf *out, const char *title, size_t count, bool any) {
-    kv_buf_printf(out, "[%s]\n", title);
-    if (any) kv_buf_printf(out, "Hash table 0 stats (main hash table):\n number of entries: %zu\n", count);
-}
-
-static void table_stats(kv_ctx *c) {
-    int64_t db;
-    if (!kv_ctx_i64(c, 2, &db)) return;
-    if (db < 0 || db >= (int64_t)c->engine->store.db_count) {
-        kv_reply_error(c->reply, "ERR Out of range database");
-        return;
-    }
-    kv_buf out;
-    kv_buf_init(&out, kv_ctx_mem(c));
-    size_t keys = kv_store_count(&c->engine->store, (unsigned)db), expires = kv_store_expire_count(&c->engine->store, (unsigned)db);
-    table_line(&out, "Dictionary HT", keys, keys > 0);
-    table_line(&out, "Expires HT", expires, expires > 0);
-    if (out.failed) kv_ctx_out_of_memory(c);
-    else kv_reply_verbatim(c->reply, kv_buf_slice(&out));
-    kv_buf_deinit(&out);
-}
-
-static void key_table_stats(kv_ctx *c) {
-    kv_key key = kv_ctx_key_named(c, c->argv[2]);
-    const kv_value *v = kv_ctx_find(c, &key, KV_FIND_PEEK);
-    if (v == NULL) {
-        kv_reply_error(c->reply, KV_ERR_NO_SUCH_KEY);
-    } else if (v->enc != KV_ENC_HASHTABLE && v->enc != KV_ENC_SKIPLIST) {
-        kv_reply_error(c->reply, "ERR The value stored at the specified key is not represented using an hash table");
-    } else {
-        char text[96];
-        int len = snprintf(text, sizeof text, "Hash table 0 stats (main hash table):\n number of entries: %zu\n", kv_debug_length(v));
-        kv_reply_verbatim(c->reply, kv_slice_of(text, (size_t)len));
-    }
-}
-
 /* ---- subcommands ---- */
 
 static void set_active_expire(kv_ctx *c) {
@@ -229,14 +183,7 @@ static void set_active_expire(kv_ctx *c) {
     kv_reply_ok(c->reply);
 }
 
-static void packed_threshold(kv_ctx *c) {
-    kv_reply_error(c->reply, "ERR DEBUG QUICKLIST-PACKED-THRESHOLD is not supported: which elements get a node of their own follows from "
-                             "list-max-listpack-size alone");
-}
-
 static void object_of(kv_ctx *c) { kv_debug_object(c, c->argv[2], c->argc == 4 && kv_ctx_is(c, 3, "fast")); }
-static void listpack_of(kv_ctx *c) { check_encoding(c, false); }
-static void quicklist_of(kv_ctx *c) { check_encoding(c, true); }
 static void change_repl_id(kv_ctx *c) {
     if (kv_stats_new_replid(c->engine)) kv_reply_ok(c->reply);
     else kv_ctx_out_of_memory(c);
@@ -263,15 +210,16 @@ static const subcommand subcommands[] = {
     {"DIGEST", 2, 2, kv_debug_digest, "", "Hash of the whole data set, equal for equal data."},
     {"DIGEST-VALUE", 2, INT32_MAX, kv_debug_digest_value, " <key> [<key> ...]", "Hash of each key's value."},
     {"ERROR", 3, 3, reply_given_error, " <text>", "Replies an error with this text."},
-    {"HTSTATS", 3, 4, table_stats, " <db> [full]", "Numbers of a database's tables."},
-    {"HTSTATS-KEY", 3, 4, key_table_stats, " <key> [full]", "Numbers of a value's table."},
-    {"LISTPACK", 3, 3, listpack_of, " <key>", "Checks that the value is a listpack."},
+    {"HTSTATS", 3, 4, kv_debug_tables, " <db> [full]", "Numbers of a database's tables."},
+    {"HTSTATS-KEY", 3, 4, kv_debug_key_table, " <key> [full]", "Numbers of a value's table."},
+    {"LISTPACK", 3, 3, kv_debug_listpack, " <key>", "Writes the items of a small value to the log."},
     {"LOG", 3, 3, log_text, " <text>", "Writes a line to the log."},
     {"OBJECT", 3, 4, object_of, " <key> [fast]", "How a value is kept; `fast` leaves the serialized length out."},
     {"POPULATE", 3, 5, populate, " <count> [<prefix>] [<size>]", "Makes strings <prefix>:<number>; the prefix is `key` unless given."},
     {"PROTOCOL", 3, 3, kv_debug_protocol, " <type>", "Replies a value of that protocol type."},
-    {"QUICKLIST", 3, 4, quicklist_of, " <key> [<0|1>]", "Checks that the value is a quicklist."},
-    {"QUICKLIST-PACKED-THRESHOLD", 3, 3, packed_threshold, " <size>", "Not supported: nodes follow from list-max-listpack-size alone."},
+    {"QUICKLIST", 3, 4, kv_debug_quicklist, " <key> [<0|1>]", "Writes the nodes of a long list to the log; 1: their items as well."},
+    {"QUICKLIST-PACKED-THRESHOLD", 3, 3, kv_debug_packed_threshold, " <size>",
+     "List items of so many bytes get a node of their own; 0: as list-max-listpack-size says."},
     {"SET-ACTIVE-EXPIRE", 3, 3, set_active_expire, " <0|1>", "Whether keys are expired in the background."},
     {"SLEEP", 3, 3, sleep_for, " <seconds>", "Keeps this connection's thread busy; other threads go on."},
     {"AOF-FLUSH-SLEEP", 3, 3, without_persistence, NULL, NULL},

@@ -37,11 +37,12 @@ static void mix_number(digest *d, unsigned number) {
 
 static void xor_digest(digest *d, const digest *other) { xor_in(d, kv_slice_of(other->bytes, KV_SHA1_BYTES)); }
 
-static void mix_list(digest *d, const kv_value *v) {
+static bool mix_list(digest *d, const kv_value *v) {
     kv_list_iter it;
     kv_slice item;
     kv_list_iter_init(&it, v, 0, false);
     while (kv_list_next(&it, &item)) mix_in(d, item);
+    return kv_list_iter_end(&it) == KV_OK;
 }
 
 static void xor_set(digest *d, const kv_value *v) {
@@ -76,12 +77,15 @@ static void xor_hash(digest *d, const kv_value *v) {
     }
 }
 
-static void add_value(digest *d, const kv_value *v) {
+/* False: out of memory. */
+static bool add_value(digest *d, const kv_value *v) {
     char scratch[KV_NUM_MAX];
     mix_number(d, v->type);
     switch ((kv_type)v->type) {
     case KV_STRING: mix_in(d, kv_entry_string(v, scratch)); break;
-    case KV_LIST: mix_list(d, v); break;
+    case KV_LIST:
+        if (!mix_list(d, v)) return false;
+        break;
     case KV_SET: xor_set(d, v); break;
     case KV_ZSET: xor_zset(d, v); break;
     case KV_HASH: xor_hash(d, v); break;
@@ -89,13 +93,21 @@ static void add_value(digest *d, const kv_value *v) {
     case KV_TYPE_COUNT: break;
     }
     if ((v->flags & KV_VALUE_EXPIRES) != 0 && kv_entry_expire_ms(v) >= 0) xor_in(d, KV_LIT("!!expire!!"));
+    return true;
 }
 
+typedef struct digest_sum {
+    digest total;
+    bool failed;
+} digest_sum;
+
 static bool add_key(void *arg, kv_value *v) {
-    digest one = {{0}}, *total = arg;
+    digest one = {{0}};
+    digest_sum *sum = arg;
     mix_in(&one, kv_entry_key(v));
-    add_value(&one, v);
-    xor_digest(total, &one);
+    sum->failed = !add_value(&one, v);
+    if (sum->failed) return false;
+    xor_digest(&sum->total, &one);
     return true;
 }
 
@@ -108,25 +120,31 @@ static void show(kv_reply *reply, const digest *d) {
 
 void kv_debug_digest(kv_ctx *c) {
     const kv_store *store = &c->engine->store;
-    digest total = {{0}};
+    digest_sum sum = {0};
     for (unsigned d = 0; d < store->db_count; d++) {
         if (kv_store_count(store, d) == 0) continue;
-        mix_number(&total, d);
-        for (unsigned s = 0; s < store->shard_count; s++) {
+        mix_number(&sum.total, d);
+        for (unsigned s = 0; s < store->shard_count && !sum.failed; s++) {
             const kv_keydb *db = kv_shard_db(&store->shards[s], d);
-            if (db != NULL) kv_keydb_each(db, add_key, &total);
+            if (db != NULL) kv_keydb_each(db, add_key, &sum);
         }
     }
-    show(c->reply, &total);
+    if (sum.failed) kv_ctx_out_of_memory(c);
+    else show(c->reply, &sum.total);
 }
 
 void kv_debug_digest_value(kv_ctx *c) {
+    kv_mark mark = kv_reply_defer(c->reply);
     kv_reply_array(c->reply, (size_t)(c->argc - 2));
     for (int i = 2; i < c->argc; i++) {
         kv_key key = kv_ctx_key_named(c, c->argv[i]);
         const kv_value *v = kv_ctx_find(c, &key, KV_FIND_PEEK);
         digest d = {{0}};
-        if (v != NULL) add_value(&d, v);
+        if (v != NULL && !add_value(&d, v)) {
+            kv_reply_rewind(c->reply, mark);
+            kv_ctx_out_of_memory(c);
+            return;
+        }
         show(c->reply, &d);
     }
 }

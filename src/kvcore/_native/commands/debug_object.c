@@ -5,6 +5,7 @@
 #include "engine/errors.h"
 #include "ds/intset.h"
 #include "ds/listpack.h"
+#include "ds/quicklist.h"
 #include "types/hash.h"
 #include "types/list.h"
 #include "types/set.h"
@@ -27,14 +28,13 @@ static size_t block_bytes(size_t bytes) { return length_bytes(bytes) + bytes; }
 
 static size_t list_bytes(const kv_value *v, size_t *nodes, size_t *bytes) {
     const void *state = NULL;
-    kv_slice node;
-    bool plain;
+    kv_list_node node;
     size_t sum = 0;
     *nodes = 0;
     *bytes = 0;
-    while (kv_list_next_node(v, &state, &node, &plain)) {
-        sum += 1 + block_bytes(node.len);
-        *bytes += node.len;
+    while (kv_list_next_node(v, &state, &node)) {
+        sum += 1 + block_bytes(node.raw_bytes);
+        *bytes += node.raw_bytes;
         ++*nodes;
     }
     return sum + length_bytes(*nodes);
@@ -101,9 +101,10 @@ void kv_debug_object(kv_ctx *c, kv_slice name, bool fast) {
     size_t nodes = 0, bytes = 0;
     if (!fast) snprintf(length, sizeof length, " serializedlength:%zu", serialized_bytes(v, &nodes, &bytes));
     if (v->enc == KV_ENC_QUICKLIST) {
+        const kv_quicklist *quick = v->u.ptr;
         if (fast) (void)list_bytes(v, &nodes, &bytes);
-        snprintf(list, sizeof list, " ql_nodes:%zu ql_avg_node:%.2f ql_listpack_max:%lld ql_compressed:0 ql_uncompressed_size:%zu", nodes,
-                 nodes == 0 ? 0.0 : (double)kv_list_length(v) / (double)nodes, (long long)kv_ctx_limits(c)->list_max_listpack_size, bytes);
+        snprintf(list, sizeof list, " ql_nodes:%zu ql_avg_node:%.2f ql_listpack_max:%d ql_compressed:%d ql_uncompressed_size:%zu", nodes,
+                 nodes == 0 ? 0.0 : (double)kv_list_length(v) / (double)nodes, quick->fill, quick->depth > 0, bytes);
     }
     kv_access_config access = atomic_load_explicit(&c->engine->store.access, memory_order_relaxed);
     int64_t idle = kv_policy_is_lfu(access.policy) ? 0 : kv_access_idle_ms(v, now) / 1000;

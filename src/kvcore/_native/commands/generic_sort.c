@@ -91,6 +91,7 @@ static void collect_list(sort_job *job, const kv_value *v) {
     bool backward = job->keep_order && job->desc;
     kv_list_iter_init(&iter, v, backward ? -1 : 0, backward);
     while (kv_list_next(&iter, &item)) add_row(job, item);
+    if (kv_list_iter_end(&iter) != KV_OK) job->text.failed = true;
 }
 
 static void collect_set(sort_job *job, const kv_value *v) {

@@ -19,7 +19,7 @@ static void move_one(kv_ctx *c, const kv_key *src_key, kv_value *src, kv_list_en
     char scratch[KV_LIST_SCRATCH];
     kv_slice item;
     kv_mark mark = kv_reply_defer(c->reply);
-    if (kv_list_peek(src, from, scratch, &item)) kv_reply_bulk(c->reply, item);
+    if (kv_list_peek(src, from, scratch, &item) == KV_OK) kv_reply_bulk(c->reply, item);
     kv_ctx_modify(c, dst_key, dst);
     kv_ctx_modify(c, src_key, src);
     kv_status status = kv_list_move(src, kv_ctx_arena(src_key), from, dst, kv_ctx_arena(dst_key), to, kv_ctx_limits(c));

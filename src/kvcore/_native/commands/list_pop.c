@@ -21,11 +21,13 @@ bool kv_list_cmd_ok(kv_ctx *c, kv_mark mark, kv_status status) {
     return kv_ctx_ok(c, status);
 }
 
-static void reply_items(kv_ctx *c, const kv_value *v, kv_list_end end, size_t count) {
+/* False: replied instead of what began at `mark`. */
+static bool reply_items(kv_ctx *c, const kv_value *v, kv_list_end end, size_t count, kv_mark mark) {
     kv_list_iter it;
     kv_slice item;
     kv_list_iter_init(&it, v, end == KV_LIST_HEAD ? 0 : -1, end == KV_LIST_TAIL);
     for (size_t i = 0; i < count && kv_list_next(&it, &item); i++) kv_reply_bulk(c->reply, item);
+    return kv_list_cmd_ok(c, mark, kv_list_iter_end(&it));
 }
 
 /* The change, after the reply; `mark` is where the reply began. */
@@ -58,8 +60,7 @@ static void pop(kv_ctx *c, kv_list_end end) {
         size_t length = kv_list_length(v), n = (uint64_t)count > length ? length : (size_t)count;
         kv_mark mark = kv_reply_defer(c->reply);
         if (counted) kv_reply_array(c->reply, n);
-        reply_items(c, v, end, n);
-        take(c, &key, v, end, n, mark);
+        if (reply_items(c, v, end, n, mark)) take(c, &key, v, end, n, mark);
     }
 }
 
@@ -93,8 +94,7 @@ static void pop_first(kv_ctx *c, int first, int keys, kv_list_end end, int64_t w
         kv_reply_array(c->reply, 2);
         kv_reply_bulk(c->reply, key.name);
         if (want >= 0) kv_reply_array(c->reply, count);
-        reply_items(c, v, end, count);
-        take(c, &key, v, end, count, mark);
+        if (reply_items(c, v, end, count, mark)) take(c, &key, v, end, count, mark);
         return;
     }
     if (timeout_ms < 0 || !block(c, first, keys, timeout_ms)) kv_reply_null_array(c->reply);

@@ -20,10 +20,12 @@ void kv_cmd_lindex(kv_ctx *c) {
         return;
     }
     if (!kv_ctx_i64(c, 2, &index)) return;
-    char scratch[KV_LIST_SCRATCH];
+    kv_list_iter it;
     kv_slice item;
-    if (kv_list_get(v, index, scratch, &item)) kv_reply_bulk(c->reply, item);
-    else kv_reply_null(c->reply);
+    kv_status status = kv_list_get(&it, v, index, &item);
+    if (status == KV_OK) kv_reply_bulk(c->reply, item);
+    else if (status == KV_ENOTFOUND) kv_reply_null(c->reply);
+    if (kv_list_iter_end(&it) != KV_OK) kv_ctx_out_of_memory(c);
 }
 
 /* LRANGE key start stop */
@@ -42,11 +44,13 @@ void kv_cmd_lrange(kv_ctx *c) {
         kv_reply_array(c->reply, 0);
         return;
     }
+    kv_mark mark = kv_reply_defer(c->reply);
     kv_reply_array(c->reply, (size_t)(stop - start + 1));
     kv_list_iter it;
     kv_slice item;
     kv_list_iter_init(&it, v, start, false);
     for (int64_t i = start; i <= stop && kv_list_next(&it, &item); i++) kv_reply_bulk(c->reply, item);
+    (void)kv_list_cmd_ok(c, mark, kv_list_iter_end(&it));
 }
 
 typedef struct lpos_options {
@@ -103,6 +107,7 @@ void kv_cmd_lpos(kv_ctx *c) {
         kv_reply_int(c->reply, o.backward ? length - 1 - i : i);
         replied++;
     }
+    if (v != NULL && !kv_list_cmd_ok(c, mark, kv_list_iter_end(&it))) return;
     if (o.count != -1) kv_reply_defer_array(c->reply, mark, (size_t)replied);
     else if (replied == 0) kv_reply_null(c->reply);
 }

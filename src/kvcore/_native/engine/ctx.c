@@ -134,6 +134,7 @@ const kv_limits *kv_ctx_limits(kv_ctx *c) {
             .zset_max_listpack_value = (size_t)kv_setting(s, KV_CFG_ZSET_MAX_LISTPACK_VALUE),
             .list_max_listpack_size = kv_setting(s, KV_CFG_LIST_MAX_LISTPACK_SIZE),
             .list_compress_depth = kv_setting(s, KV_CFG_LIST_COMPRESS_DEPTH),
+            .list_packed_threshold = atomic_load_explicit(&c->engine->packed_threshold, memory_order_relaxed),
         };
         c->limits_set = true;
     }

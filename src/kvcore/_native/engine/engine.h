@@ -109,9 +109,10 @@ typedef struct kv_engine {
     _Atomic unsigned serving_threads;
     size_t startup_memory; /* used_memory of the engine when it was new */
     /* DEBUG switches */
-    _Atomic bool active_expire; /* DEBUG SET-ACTIVE-EXPIRE */
+    _Atomic bool active_expire;       /* DEBUG SET-ACTIVE-EXPIRE */
+    _Atomic int64_t packed_threshold; /* DEBUG QUICKLIST-PACKED-THRESHOLD; 0: none */
     _Atomic bool shutting_down;
-    _Atomic bool serving;       /* `kvcore serve`: SHUTDOWN ends the process; a program's own store refuses it */
+    _Atomic bool serving; /* `kvcore serve`: SHUTDOWN ends the process; a program's own store refuses it */
 } kv_engine;
 
 typedef struct kv_engine_options {

@@ -158,6 +158,8 @@ size_t kv_hash_memory(const kv_value *v, size_t samples) {
     return is_small(v) ? kv_arena_good_size(kv_lp_bytes(small_of(v))) : kv_hash_big_memory(big_of(v), samples);
 }
 
+const kv_table *kv_hash_table(const kv_value *v) { return v->enc == KV_ENC_HASHTABLE ? kv_hash_big_table(big_of(v)) : NULL; }
+
 bool kv_hash_check(const kv_value *v) {
     if (v->type != KV_HASH) return false;
     if (v->enc == KV_ENC_HASHTABLE) return kv_hash_big_check(big_of(v));

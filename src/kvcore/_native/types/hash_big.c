@@ -215,6 +215,8 @@ kv_hash_big *kv_hash_big_copy(const kv_hash_big *h, kv_arena *a) {
     return copy;
 }
 
+const kv_table *kv_hash_big_table(const kv_hash_big *h) { return &h->table; }
+
 kv_arena *kv_hash_big_arena(const kv_hash_big *h) { return h->arena; }
 size_t kv_hash_big_count(const kv_hash_big *h) { return kv_table_count(&h->table); }
 

@@ -9,6 +9,7 @@ typedef struct kv_hash_big kv_hash_big;
 kv_hash_big *kv_hash_big_new(kv_arena *a, size_t fields); /* room for `fields` (a hint); NULL: out of memory */
 bool kv_hash_big_free_some(kv_hash_big *h, size_t *budget);
 kv_hash_big *kv_hash_big_copy(const kv_hash_big *h, kv_arena *a);
+const kv_table *kv_hash_big_table(const kv_hash_big *h);
 kv_arena *kv_hash_big_arena(const kv_hash_big *h);
 size_t kv_hash_big_count(const kv_hash_big *h);
 size_t kv_hash_big_memory(const kv_hash_big *h, size_t samples);

@@ -18,10 +18,15 @@ static kv_ql_end end_of(kv_list_end end) { return end == KV_LIST_HEAD ? KV_QL_HE
 
 /* ---- conversions ---- */
 
+static kv_ql_rules rules_of(const kv_limits *limits) {
+    return (kv_ql_rules){limits->list_max_listpack_size, limits->list_compress_depth, limits->list_packed_threshold};
+}
+
 /* Makes a quicklist of v's listpack when it may not have so many bytes and items in all. */
 static kv_status grow_to(kv_value *v, kv_arena *a, const kv_limits *limits, size_t bytes, size_t items) {
     if (kv_ql_node_allows(limits->list_max_listpack_size, bytes, items)) return KV_OK;
-    kv_quicklist *list = kv_quicklist_from_listpack(a, pack(v), limits->list_max_listpack_size, limits->list_compress_depth);
+    kv_ql_rules rules = rules_of(limits);
+    kv_quicklist *list = kv_quicklist_from_listpack(a, pack(v), &rules);
     if (list == NULL) return KV_ENOMEM;
     v->enc = KV_ENC_QUICKLIST;
     v->u.ptr = list;
@@ -48,13 +53,8 @@ static void shrink(kv_value *v, kv_arena *a, const kv_limits *limits, size_t div
     if (is_pack(v)) return;
     kv_quicklist *list = quick(v);
     if (list->nodes != 1 || list->head->plain || !small_enough(limits->list_max_listpack_size, list->head, divide)) return;
-    uint8_t *lp;
-    if (list->arena == a) {
-        lp = kv_quicklist_take_listpack(list);
-    } else { /* small forms live in the key's own arena; without memory the quicklist simply stays */
-        lp = kv_lp_dup(a, list->head->data);
-        if (lp != NULL) kv_quicklist_free(list);
-    }
+    /* Small forms live in the key's own arena; without memory the quicklist simply stays. */
+    uint8_t *lp = kv_quicklist_take_listpack(list, a);
     if (lp == NULL) return;
     v->enc = KV_ENC_LISTPACK;
     v->u.ptr = lp;
@@ -124,34 +124,31 @@ size_t kv_list_memory(const kv_value *v, size_t samples) {
     return is_pack(v) ? kv_arena_good_size(kv_lp_bytes(pack(v))) : kv_quicklist_bytes(quick(v));
 }
 
-bool kv_list_get(const kv_value *v, int64_t index, char scratch[KV_LIST_SCRATCH], kv_slice *out) {
-    if (is_pack(v)) {
-        const uint8_t *pos = kv_lp_at(pack(v), index);
-        if (pos == NULL) return false;
-        *out = kv_lp_text(pos, scratch);
-        return true;
-    }
-    kv_ql_pos pos;
-    if (!kv_quicklist_at(quick(v), index, &pos)) return false;
-    *out = kv_ql_text(&pos, scratch);
-    return true;
-}
-
-bool kv_list_peek(const kv_value *v, kv_list_end end, char scratch[KV_LIST_SCRATCH], kv_slice *out) {
-    return kv_list_get(v, end == KV_LIST_HEAD ? 0 : -1, scratch, out);
+static uint8_t state_of(kv_status status) {
+    return status == KV_OK ? KV_LIST_ITER_NEXT : status == KV_ENOMEM ? KV_LIST_ITER_FAILED : KV_LIST_ITER_DONE;
 }
 
 void kv_list_iter_init(kv_list_iter *it, const kv_value *v, int64_t index, bool backward) {
     it->v = v;
     it->backward = backward;
-    it->pos = NULL;
-    it->more = false;
+    it->state = KV_LIST_ITER_DONE;
     if (is_pack(v)) it->pos = kv_lp_at(pack(v), index);
-    else it->more = kv_quicklist_at(quick(v), index, &it->quick);
+    else it->state = state_of(kv_quicklist_at(quick(v), index, &it->quick));
 }
 
 static void step_pack(kv_list_iter *it) { it->pos = it->backward ? kv_lp_prev(pack(it->v), it->pos) : kv_lp_next(pack(it->v), it->pos); }
-static void step_quick(kv_list_iter *it) { it->more = it->backward ? kv_ql_prev(&it->quick) : kv_ql_next(&it->quick); }
+
+/* To the next item of a quicklist when it is asked for and no earlier: a step may end what was handed out last. */
+static inline bool step_quick(kv_list_iter *it) {
+    if (it->state == KV_LIST_ITER_LAST) {
+        kv_status status = it->backward ? kv_ql_prev(&it->quick) : kv_ql_next(&it->quick);
+        if (status != KV_OK) it->state = state_of(status);
+        return status == KV_OK;
+    }
+    if (it->state != KV_LIST_ITER_NEXT) return false;
+    it->state = KV_LIST_ITER_LAST;
+    return true;
+}
 
 bool kv_list_next(kv_list_iter *it, kv_slice *out) {
     if (is_pack(it->v)) {
@@ -160,9 +157,8 @@ bool kv_list_next(kv_list_iter *it, kv_slice *out) {
         step_pack(it);
         return true;
     }
-    if (!it->more) return false;
+    if (!step_quick(it)) return false;
     *out = kv_ql_text(&it->quick, it->scratch);
-    step_quick(it);
     return true;
 }
 
@@ -173,10 +169,39 @@ bool kv_list_next_equals(kv_list_iter *it, kv_slice text, bool *equal) {
         step_pack(it);
         return true;
     }
-    if (!it->more) return false;
+    if (!step_quick(it)) return false;
     *equal = kv_ql_equals(&it->quick, text);
-    step_quick(it);
     return true;
+}
+
+kv_status kv_list_get(kv_list_iter *it, const kv_value *v, int64_t index, kv_slice *out) {
+    it->state = KV_LIST_ITER_DONE;
+    if (!is_pack(v)) {
+        kv_status status = kv_quicklist_at(quick(v), index, &it->quick);
+        it->state = state_of(status);
+        if (status == KV_OK) *out = kv_ql_text(&it->quick, it->scratch);
+        return status;
+    }
+    const uint8_t *pos = kv_lp_at(pack(v), index);
+    if (pos == NULL) return KV_ENOTFOUND;
+    *out = kv_lp_text(pos, it->scratch);
+    return KV_OK;
+}
+
+kv_status kv_list_peek(const kv_value *v, kv_list_end end, char scratch[KV_LIST_SCRATCH], kv_slice *out) {
+    int64_t index = end == KV_LIST_HEAD ? 0 : -1;
+    if (is_pack(v)) {
+        const uint8_t *pos = kv_lp_at(pack(v), index);
+        if (pos == NULL) return KV_ENOTFOUND;
+        *out = kv_lp_text(pos, scratch);
+        return KV_OK;
+    }
+    /* The node at an end is raw but when memory was short: then it becomes so now, and the position owns nothing. */
+    kv_ql_pos pos;
+    if (kv_quicklist_open_end(quick(v), end_of(end)) != KV_OK) return KV_ENOMEM;
+    kv_status status = kv_quicklist_at(quick(v), index, &pos);
+    if (status == KV_OK) *out = kv_ql_text(&pos, scratch);
+    return status;
 }
 
 /* ---- pushing ---- */
@@ -314,7 +339,8 @@ kv_status kv_list_set(kv_value *v, kv_arena *a, const kv_limits *limits, int64_t
         return KV_OK;
     }
     kv_ql_pos pos;
-    if (!kv_quicklist_at(quick(v), index, &pos)) return KV_ERANGE;
+    status = kv_quicklist_at(quick(v), index, &pos);
+    if (status != KV_OK) return status == KV_ENOTFOUND ? KV_ERANGE : status;
     status = kv_quicklist_set(quick(v), &pos, item);
     if (status == KV_OK) shrink(v, a, limits, 2);
     return status;
@@ -332,7 +358,9 @@ kv_status kv_list_insert(kv_value *v, kv_arena *a, const kv_limits *limits, kv_s
         return KV_OK;
     }
     kv_ql_pos pos;
-    if (!kv_quicklist_at(quick(v), 0, &pos) || !kv_ql_find(&pos, pivot, false, NULL)) return KV_ENOTFOUND;
+    status = kv_quicklist_at(quick(v), 0, &pos);
+    if (status == KV_OK) status = kv_ql_find(&pos, pivot, false, NULL);
+    if (status != KV_OK) return status;
     return kv_quicklist_insert(quick(v), &pos, after, item);
 }
 
@@ -370,9 +398,10 @@ kv_status kv_list_move(kv_value *src, kv_arena *src_arena, kv_list_end from, kv_
                        const kv_limits *limits) {
     char scratch[KV_LIST_SCRATCH];
     kv_slice item;
-    if (!kv_list_peek(src, from, scratch, &item)) return KV_ENOTFOUND;
+    kv_status status = kv_list_peek(src, from, scratch, &item);
+    if (status != KV_OK) return status;
     if (src == dst) return from == to ? KV_OK : rotate(src, src_arena, limits, from, item);
-    kv_status status = kv_list_push(dst, dst_arena, limits, to, &item, 1);
+    status = kv_list_push(dst, dst_arena, limits, to, &item, 1);
     if (status != KV_OK) return status;
     status = kv_list_drop(src, src_arena, limits, from, 1);
     if (status != KV_OK) (void)kv_list_drop(dst, dst_arena, limits, to, 1);
@@ -383,7 +412,8 @@ kv_status kv_list_move(kv_value *src, kv_arena *src_arena, kv_list_end from, kv_
 
 kv_status kv_list_append_node(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice bytes, bool plain) {
     if (is_pack(v)) {
-        kv_quicklist *list = kv_quicklist_from_listpack(a, pack(v), limits->list_max_listpack_size, limits->list_compress_depth);
+        kv_ql_rules rules = rules_of(limits);
+        kv_quicklist *list = kv_quicklist_from_listpack(a, pack(v), &rules);
         if (list == NULL) return KV_ENOMEM;
         v->enc = KV_ENC_QUICKLIST;
         v->u.ptr = list;
@@ -401,18 +431,21 @@ kv_status kv_list_append_node(kv_value *v, kv_arena *a, const kv_limits *limits,
 
 void kv_list_loaded(kv_value *v, kv_arena *a, const kv_limits *limits) { shrink(v, a, limits, 1); }
 
-bool kv_list_next_node(const kv_value *v, const void **state, kv_slice *bytes, bool *plain) {
+bool kv_list_next_node(const kv_value *v, const void **state, kv_list_node *out) {
     if (is_pack(v)) {
         if (*state != NULL) return false;
         *state = pack(v);
-        *bytes = kv_slice_of(pack(v), kv_lp_bytes(pack(v)));
-        *plain = false;
+        size_t bytes = kv_lp_bytes(pack(v));
+        *out = (kv_list_node){kv_slice_of(pack(v), bytes), bytes, kv_lp_count(pack(v)), false, false};
         return true;
     }
     const kv_ql_node *node = *state == NULL ? quick(v)->head : ((const kv_ql_node *)*state)->next;
     if (node == NULL) return false; /* *state stays at the last node: do not call again */
     *state = node;
-    *bytes = kv_slice_of(node->data, node->bytes);
-    *plain = node->plain;
+    *out = (kv_list_node){kv_ql_node_stored(node), node->bytes, node->count, node->plain, node->form == KV_QL_PACKED};
     return true;
+}
+
+void kv_list_set_threshold(kv_value *v, int64_t threshold) {
+    if (!is_pack(v)) kv_quicklist_set_large(quick(v), threshold);
 }

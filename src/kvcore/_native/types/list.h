@@ -35,23 +35,30 @@ bool kv_list_check(const kv_value *v);
 size_t kv_list_length(const kv_value *v);
 /* Bytes behind the value: exact for listpacks; quicklists look at `samples` nodes (0: all) and multiply. */
 size_t kv_list_memory(const kv_value *v, size_t samples);
-/* The item at either end; false when empty. O(1). */
-bool kv_list_peek(const kv_value *v, kv_list_end end, char scratch[KV_LIST_SCRATCH], kv_slice *out);
-/* Item number `index`, negative from the end; false when out of range. O(nodes + a node). */
-bool kv_list_get(const kv_value *v, int64_t index, char scratch[KV_LIST_SCRATCH], kv_slice *out);
+/* The item at either end. KV_ENOTFOUND: empty. KV_ENOMEM: as kv_list_iter_end. O(1). */
+kv_status kv_list_peek(const kv_value *v, kv_list_end end, char scratch[KV_LIST_SCRATCH], kv_slice *out);
 
-/* Walks from item number `index` (negative: from the end) towards the tail or the head. The list must not change meanwhile. */
+/* Walks from item number `index` (negative: from the end) towards the tail or the head. The list must not change meanwhile. Compressed nodes are read
+ * through a copy that the walk owns: end every walk that was begun with kv_list_iter_end, also one that has run out. */
+typedef enum kv_list_iter_state { KV_LIST_ITER_NEXT, KV_LIST_ITER_LAST, KV_LIST_ITER_DONE, KV_LIST_ITER_FAILED } kv_list_iter_state;
 typedef struct kv_list_iter {
     const kv_value *v;
     bool backward;
-    bool more;          /* quicklist: `quick` is an item */
+    uint8_t state;      /* quicklist: is `quick` the item to be handed out next, or the one handed out last? */
     const uint8_t *pos; /* listpack: the next item */
-    kv_ql_pos quick;    /* quicklist: the next item */
+    kv_ql_pos quick;
     char scratch[KV_LIST_SCRATCH];
 } kv_list_iter;
 void kv_list_iter_init(kv_list_iter *it, const kv_value *v, int64_t index, bool backward); /* out of range: yields nothing */
 bool kv_list_next(kv_list_iter *it, kv_slice *out);                                        /* *out is good until the next call */
 bool kv_list_next_equals(kv_list_iter *it, kv_slice text, bool *equal);                    /* the same, without making text of integers */
+/* Frees what the walk holds, and with it what it handed out last. KV_ENOMEM: it ended early, as a node could not be expanded. */
+static inline kv_status kv_list_iter_end(kv_list_iter *it) {
+    if (it->state <= KV_LIST_ITER_LAST) kv_ql_pos_end(&it->quick);
+    return it->state == KV_LIST_ITER_FAILED ? KV_ENOMEM : KV_OK;
+}
+/* A walk that is at item number `index` already, to read that one alone: KV_OK and *out, KV_ENOTFOUND or KV_ENOMEM. O(nodes + a node). */
+kv_status kv_list_get(kv_list_iter *it, const kv_value *v, int64_t index, kv_slice *out);
 
 /* ---- changing ---- */
 /* Pushes items[0], then items[1], ... at one end. All or none. KV_ENOMEM. O(bytes). */
@@ -80,7 +87,15 @@ kv_status kv_list_move(kv_value *src, kv_arena *src_arena, kv_list_end from, kv_
 kv_status kv_list_append_node(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice bytes, bool plain);
 /* After the last kv_list_append_node: takes the small form when it is small enough (and there is memory for it). */
 void kv_list_loaded(kv_value *v, kv_arena *a, const kv_limits *limits);
-/* Walks nodes: listpack bytes, or the bytes of one plain item. `*state` starts as NULL. False after the last. */
-bool kv_list_next_node(const kv_value *v, const void **state, kv_slice *bytes, bool *plain);
+/* Walks nodes. `*state` starts as NULL. False after the last. */
+typedef struct kv_list_node {
+    kv_slice bytes;   /* a listpack, or one plain item; compressed: its LZF form */
+    size_t raw_bytes; /* of what `bytes` expands to */
+    size_t count;     /* items */
+    bool plain, compressed;
+} kv_list_node;
+bool kv_list_next_node(const kv_value *v, const void **state, kv_list_node *out);
+/* Changes what becomes a node of its own from now on, as kv_limits.list_packed_threshold; small lists take it when they grow. O(1). */
+void kv_list_set_threshold(kv_value *v, int64_t threshold);
 
 #endif

@@ -276,6 +276,8 @@ kv_status kv_set_rehome(kv_value *v, kv_arena *from, kv_arena *to) {
     return KV_OK;
 }
 
+const kv_table *kv_set_table(const kv_value *v) { return v->enc == KV_ENC_HASHTABLE ? &big_of(v)->table : NULL; }
+
 bool kv_set_check(const kv_value *v) {
     if (v->type != KV_SET || v->u.ptr == NULL) return false;
     if (v->enc == KV_ENC_INTSET) return kv_intset_check(block(v));

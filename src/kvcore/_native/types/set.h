@@ -34,6 +34,7 @@ kv_status kv_set_copy(const kv_value *src, kv_value *dst, kv_arena *a);
 /* The key moves from one shard to another: small forms are copied, a table stays where it is and its arena becomes shared. Both locks
  * held. */
 kv_status kv_set_rehome(kv_value *v, kv_arena *from, kv_arena *to);
+const kv_table *kv_set_table(const kv_value *v); /* to look at: NULL in the small forms */
 bool kv_set_check(const kv_value *v);
 
 /* ---- reading ---- */

@@ -46,8 +46,8 @@ typedef struct kv_limits {
     size_t hash_max_listpack_entries, hash_max_listpack_value;
     size_t set_max_intset_entries, set_max_listpack_entries, set_max_listpack_value;
     size_t zset_max_listpack_entries, zset_max_listpack_value;
-    int64_t list_max_listpack_size; /* >0 entries a node, -1..-5: 4, 8, 16, 32, 64 KiB */
-    int64_t list_compress_depth;
+    int64_t list_max_listpack_size;                     /* >0 entries a node, -1..-5: 4, 8, 16, 32, 64 KiB */
+    int64_t list_compress_depth, list_packed_threshold; /* threshold: items so large are nodes of their own; 0: as the size says */
 } kv_limits;
 
 #endif

@@ -279,6 +279,8 @@ size_t kv_zset_memory(const kv_value *v, size_t samples) {
     return is_small(v) ? kv_arena_good_size(kv_lp_bytes(small_of(v))) : kv_zset_big_memory(big_of(v), samples);
 }
 
+const kv_table *kv_zset_table(const kv_value *v) { return v->enc == KV_ENC_SKIPLIST ? kv_zset_big_table(big_of(v)) : NULL; }
+
 bool kv_zset_check(const kv_value *v) {
     if (v->type != KV_ZSET) return false;
     if (v->enc == KV_ENC_SKIPLIST) return kv_zset_big_check(big_of(v));

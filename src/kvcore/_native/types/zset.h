@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "ds/listpack.h"
 #include "ds/skiplist.h"
+#include "ds/table.h"
 #include "types/value.h"
 
 /* One member as read. An integer of a listpack is written into scratch: do not copy the struct while its slice is in use. */
@@ -39,6 +40,7 @@ kv_status kv_zset_rehome(kv_value *v, kv_arena *from,
                          kv_arena *to); /* small: copied and freed; big: stays in `from`, which becomes shared */
 size_t kv_zset_length(const kv_value *v);
 size_t kv_zset_memory(const kv_value *v, size_t samples); /* bytes beside the value itself, from `samples` members (0: all) */
+const kv_table *kv_zset_table(const kv_value *v);         /* to look at: NULL in the small forms */
 bool kv_zset_check(const kv_value *v);
 
 /* Converts to the skiplist form when `members` pairs, or a member of `longest` bytes, do not fit a listpack. ZADD calls it once in front. */

@@ -81,6 +81,8 @@ static void destroy(kv_zset_big *z) {
 
 /* ---- facts ---- */
 
+const kv_table *kv_zset_big_table(const kv_zset_big *z) { return &z->table; }
+
 kv_arena *kv_zset_big_arena(const kv_zset_big *z) { return z->arena; }
 size_t kv_zset_big_count(const kv_zset_big *z) { return kv_skiplist_count(&z->list); }
 const kv_skiplist *kv_zset_big_list(const kv_zset_big *z) { return &z->list; }

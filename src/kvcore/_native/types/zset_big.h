@@ -9,6 +9,7 @@ typedef struct kv_zset_big kv_zset_big;
 kv_zset_big *kv_zset_big_new(kv_arena *a, size_t members); /* room for `members` (a hint); NULL: out of memory */
 bool kv_zset_big_free_some(kv_zset_big *z, size_t *budget);
 kv_zset_big *kv_zset_big_copy(const kv_zset_big *z, kv_arena *a);
+const kv_table *kv_zset_big_table(const kv_zset_big *z);
 kv_arena *kv_zset_big_arena(const kv_zset_big *z);
 size_t kv_zset_big_count(const kv_zset_big *z);
 size_t kv_zset_big_memory(const kv_zset_big *z, size_t samples);
