@@ -227,6 +227,11 @@ class Engine:
             self.password = password
             self.address = unix if unix is not None else (host, int(self._lib.kvcore_port(self.native)))
 
+    def port(self) -> int:
+        """The TCP port in use, which CONFIG SET may have changed."""
+        with _lock:
+            return int(self._lib.kvcore_port(self.checked().native))
+
     def configure(self, option: str, value: str) -> None:
         error = self._ffi.new("char[]", 512)
         if self._lib.kvcore_config_set(self.native, option.encode(), value.encode(), error, len(error)) != 0:

@@ -375,7 +375,7 @@ class Store(Door, Commands[Text], Generic[Text]):
             raise make(RedisError, "this store is not served: call serve() first")
         if isinstance(address, str):
             return f"unix://{address}?db={self._db}"
-        host, port = address
+        host, port = address[0], self._engine.port()
         secret = f":{self._engine.password}@" if self._engine.password else ""
         return f"redis://{secret}{f'[{host}]' if ':' in host else host}:{port}/{self._db}"
 
@@ -393,7 +393,7 @@ class Store(Door, Commands[Text], Generic[Text]):
         address = self._engine.checked().address
         if not isinstance(address, tuple):
             raise make(RedisError, "this store is not served on a port: call serve() first")
-        return address[1]
+        return self._engine.port()
 
 
 # The hot door's methods hide those of the same names; it finds them under this name.

@@ -16,7 +16,8 @@
 
 struct kvcore_store {
     kv_engine *engine;
-    kv_server *server;
+    kv_server *server; /* written under server_lock; other threads change its settings */
+    kv_mutex server_lock;
     int log_fd;
     _Atomic uint32_t shutdown; /* bumped when SHUTDOWN is accepted */
     kv_mem mem;                /* for this block alone: the engine's accounts end with the engine */
@@ -41,6 +42,27 @@ static void on_shutdown(void *arg, bool now, bool force, bool save, bool nosave)
     kvcore_store *store = arg;
     atomic_fetch_add_explicit(&store->shutdown, 1, memory_order_release);
     kv_wake_word(&store->shutdown, true);
+}
+
+/* CONFIG SET from any thread; the server may be about to stop. */
+static kv_status on_config(void *arg, int field, kv_buf *reason) {
+    kvcore_store *store = arg;
+    kv_mutex_lock(&store->server_lock);
+    kv_server *server = store->server;
+    if (server != NULL) kv_server_retain(server);
+    kv_mutex_unlock(&store->server_lock);
+    if (server == NULL) return KV_OK; /* it will start with the new value */
+    kv_status status = kv_server_configure(server, field, reason);
+    kv_server_release(server);
+    return status;
+}
+
+static kv_server *set_server(kvcore_store *store, kv_server *server) {
+    kv_mutex_lock(&store->server_lock);
+    kv_server *old = store->server;
+    store->server = server;
+    kv_mutex_unlock(&store->server_lock);
+    return old;
 }
 
 /* `databases` and `shards` are fixed when the engine is made, so they are looked up before. */
@@ -70,10 +92,11 @@ kvcore_store *kvcore_open(const char *config, size_t config_len, uint64_t seed, 
                                  .config = &kv_config_options,
                                  .seed = seed,
                                  .version = KVCORE_VERSION,
-                                 .hooks = {.arg = store, .shutdown = on_shutdown}};
+                                 .hooks = {.arg = store, .shutdown = on_shutdown, .config_applied = on_config}};
     bad = bad || !fixed_options(&mem, kv_slice_of(config, config_len), &reason, &options);
     if (!bad) {
         store->log_fd = -1;
+        kv_mutex_init(&store->server_lock, KV_RANK_SERVER, 1);
         store->engine = kv_engine_create(&options);
         bad = store->engine == NULL ||
               (config_len > 0 && kv_settings_load(&store->engine->settings, kv_slice_of(config, config_len), &reason) != KV_OK);
@@ -273,20 +296,26 @@ int kvcore_serve(kvcore_store *store, int any_port, char *error, size_t error_ca
     kv_buf reason;
     kv_buf_init(&reason, &store->engine->mem);
     store->engine->any_port = any_port != 0;
-    kv_status status = kv_server_start(store->engine, &reason, &store->server);
+    kv_server *server = NULL;
+    kv_status status = kv_server_start(store->engine, &reason, &server);
     if (status != KV_OK) say(error, error_cap, reason.len > 0 ? kv_buf_slice(&reason) : kv_slice_cstr(kv_status_name(status)));
-    kv_buf_deinit(&reason);
     if (status == KV_OK) {
+        set_server(store, server);
+        /* A client may have changed these before the server was known here. */
+        kv_mutex_lock(&store->engine->settings.change);
+        (void)on_config(store, KV_CFG_PORT, &reason);
+        (void)on_config(store, KV_CFG_IO_THREADS, &reason);
+        kv_mutex_unlock(&store->engine->settings.change);
         kv_settings_note_inert(store->engine);
         kv_cron_start(store->engine);
     }
+    kv_buf_deinit(&reason);
     return status == KV_OK ? 0 : -1;
 }
 
 void kvcore_stop_serving(kvcore_store *store) {
-    if (store->server == NULL) return;
-    kv_server_stop(store->server);
-    store->server = NULL;
+    kv_server *server = set_server(store, NULL);
+    if (server != NULL) kv_server_stop(server);
 }
 
 int kvcore_port(const kvcore_store *store) { return store->server == NULL ? 0 : kv_server_port(store->server); }
@@ -340,7 +369,10 @@ int kvcore_config_set(kvcore_store *store, const char *name, const char *value, 
     }
     kv_buf reason;
     kv_buf_init(&reason, &store->engine->mem);
-    kv_status status = kv_setting_set(&store->engine->settings, option, kv_slice_cstr(value), store->server == NULL, &reason);
+    kv_slice text = kv_slice_cstr(value);
+    int failed;
+    kv_status status = store->server == NULL ? kv_setting_set(&store->engine->settings, option, text, true, &reason)
+                                             : kv_settings_change(store->engine, &option, &text, 1, &failed, &reason);
     if (status != KV_OK) say(error, error_cap, kv_buf_slice(&reason));
     kv_buf_deinit(&reason);
     if (status == KV_OK) kv_engine_settings_loaded(store->engine);

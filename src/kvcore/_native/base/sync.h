@@ -9,6 +9,8 @@
 /* Ranks: a thread takes locks in ascending rank only. Shards share a rank and are ordered by index. */
 typedef enum kv_rank {
     KV_RANK_SHARD = 1,    /* rank of shard i is KV_RANK_SHARD, sub-order i */
+    KV_RANK_CHANGE = 8,   /* one change of the settings at a time, with all that follows from it */
+    KV_RANK_SERVER = 9,   /* what a server listens on, and its set of threads */
     KV_RANK_CLIENTS = 10, /* the registry of sessions */
     KV_RANK_PUBSUB = 11,
     KV_RANK_TRACKING = 12,

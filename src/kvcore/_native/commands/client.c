@@ -1,6 +1,7 @@
 /* CLIENT: what a connection says of itself, what it may ask of others, and how it ends them. */
 #include "commands/client_filter.h"
 #include "commands/client_names.h"
+#include "engine/client_memory.h"
 #include "engine/dispatch.h"
 #include "engine/errors.h"
 #include "engine/tracking_private.h"
@@ -19,6 +20,7 @@ bool kv_client_set_text(kv_ctx *c, kv_buf *field, kv_slice text) {
     kv_mutex_lock(&c->engine->clients_lock);
     kv_buf old = *field;
     *field = fresh;
+    c->session->text_bytes += fresh.cap - old.cap;
     kv_mutex_unlock(&c->engine->clients_lock);
     kv_buf_deinit(&old);
     return true;
@@ -56,8 +58,8 @@ void kv_cmd_client_capa(kv_ctx *c) {
 /* ---- LIST, INFO ---- */
 
 static void describe(kv_ctx *c, kv_session *s, kv_buf *out) {
-    kv_session_facts facts = {.fd = -1, .events = "r"};
-    if (s->ops != NULL && s->ops->describe != NULL) s->ops->describe(s, &facts);
+    kv_session_facts facts;
+    size_t memory = kv_session_memory(s, &facts);
     int64_t now = kv_clock_ms(&c->engine->clock);
     const kv_command *command = atomic_load_explicit(&s->last_command, memory_order_relaxed);
     char flags[24];
@@ -72,7 +74,7 @@ static void describe(kv_ctx *c, kv_session *s, kv_buf *out) {
                   s->shown_watch);
     kv_buf_printf(out, " qbuf=%zu qbuf-free=%zu argv-mem=%d multi-mem=%zu rbs=0 rbp=0 obl=%zu oll=%zu omem=%zu tot-mem=%zu events=%s",
                   facts.query_len, facts.query_free, 0, atomic_load_explicit(&s->shown_multi_bytes, memory_order_relaxed), facts.output_len,
-                  facts.output_chunks, facts.output_len, facts.memory + sizeof *s, facts.events);
+                  facts.output_chunks, facts.output_len, memory, facts.events);
     kv_buf_printf(out, " cmd=%s user=", command == NULL ? "NULL" : command->full_name);
     kv_buf_add_slice(out, kv_buf_slice(&s->user));
     int64_t redirect = s->shown_tracking ? (int64_t)atomic_load_explicit(&s->shown_redirect, memory_order_relaxed) : -1;

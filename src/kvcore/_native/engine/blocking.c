@@ -41,6 +41,7 @@ typedef struct kv_ticket {
     uint64_t mask;        /* all shards that the command needs */
     uint32_t wait_count;
     kv_wait *waits;
+    size_t bytes; /* of the block */
 } kv_ticket;
 
 uint64_t kv_waiters_mask(const kv_shard *shard) {
@@ -60,7 +61,8 @@ static kv_ticket *ticket_create(kv_ctx *c, int wait_count) {
     uint8_t *block = kv_malloc(&c->engine->mem, bytes_at + bytes);
     if (block == NULL) return NULL;
     kv_ticket *ticket = (kv_ticket *)(void *)block;
-    *ticket = (kv_ticket){.session = c->session, .command = c->command, .argc = c->argc, .key_count = c->key_count, .db = c->db};
+    *ticket = (kv_ticket){
+        .session = c->session, .command = c->command, .argc = c->argc, .key_count = c->key_count, .db = c->db, .bytes = bytes_at + bytes};
     ticket->waits = (kv_wait *)(void *)(block + waits_at);
     ticket->argv = (kv_slice *)(void *)(block + argv_at);
     ticket->hashes = (uint64_t *)(void *)(block + hashes_at);
@@ -265,6 +267,8 @@ void kv_serve_ready(kv_ctx *c) {
 uint64_t kv_session_block_deadline(const kv_session *session) {
     return session->ticket == NULL ? UINT64_MAX : session->ticket->deadline_ns;
 }
+
+size_t kv_session_block_bytes(const kv_session *session) { return session->ticket == NULL ? 0 : session->ticket->bytes; }
 
 /* Out of every queue, so that no other thread can reach the ticket; then it is freed. */
 static void ticket_close(kv_session *session) {

@@ -406,6 +406,9 @@ static void show_state(kv_session *session) {
     kv_tracking_state tracking = kv_tracking_get(session);
     atomic_store_explicit(&session->shown_multi, kv_in_multi(session) ? (int32_t)tx->count : -1, memory_order_relaxed);
     atomic_store_explicit(&session->shown_multi_bytes, tx == NULL ? 0 : tx->bytes, memory_order_relaxed);
+    size_t tables = kv_pubsub_bytes(session) + kv_tracking_bytes(session);
+    if (tx != NULL) tables += sizeof *tx + tx->bytes + tx->watch_bytes;
+    atomic_store_explicit(&session->shown_tables, tables, memory_order_relaxed);
     atomic_store_explicit(&session->shown_watch, tx == NULL ? 0 : (uint32_t)tx->watch_count, memory_order_relaxed);
     atomic_store_explicit(&session->shown_channels, (uint32_t)kv_pubsub_kind_count(session, KV_TOPIC_CHANNEL), memory_order_relaxed);
     atomic_store_explicit(&session->shown_patterns, (uint32_t)kv_pubsub_kind_count(session, KV_TOPIC_PATTERN), memory_order_relaxed);

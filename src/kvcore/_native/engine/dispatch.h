@@ -44,6 +44,8 @@ void kv_session_stop_waiting(kv_session *session);
 bool kv_session_ask_unblock(kv_ctx *c, kv_session *target, kv_unblock why);
 /* When the block ends by itself: monotonic ns, UINT64_MAX for never. */
 uint64_t kv_session_block_deadline(const kv_session *session);
+/* Memory of the blocked command; 0: it is not blocked. Owner's thread. */
+size_t kv_session_block_bytes(const kv_session *session);
 
 /* ---- for the engine's own files ---- */
 void kv_lock_shards(kv_engine *engine, uint64_t mask);

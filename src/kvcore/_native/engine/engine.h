@@ -52,12 +52,13 @@ typedef struct kv_rate_ring {
     unsigned next;
 } kv_rate_ring;
 
-/* How the host (kvcore serve, a Python object, a test) wants to be asked. All may be NULL. Called with no lock held. */
+/* How the host (kvcore serve, a Python object, a test) wants to be asked. All may be NULL. */
 typedef struct kv_engine_hooks {
     void *arg;
     void (*shutdown)(void *arg, bool now, bool force, bool save, bool nosave); /* SHUTDOWN was accepted */
-    kv_status (*config_applied)(void *arg,
-                                int field); /* CONFIG SET changed what net must act on (port, bind, maxclients, io-threads, ...) */
+    /* CONFIG SET has stored a new value: what net must act on (port, bind, io-threads, maxmemory-clients). When it cannot, nothing has changed there
+     * and `reason` has the words. Called under the lock of changes, and inside EXEC under those of its shards. */
+    kv_status (*config_applied)(void *arg, int field, kv_buf *reason);
 } kv_engine_hooks;
 
 typedef struct kv_engine {
@@ -81,6 +82,11 @@ typedef struct kv_engine {
     kv_session *clients; /* list, oldest first */
     kv_session *clients_last;
     _Atomic uint32_t client_count, blocked_count, pubsub_count, tracking_count, monitor_count, watching_count, in_process_count;
+    /* maxmemory-clients: client_memory.c */
+    _Atomic int64_t client_bytes, doomed_bytes; /* what connections hold; of it, what those hold that were evicted and are not gone yet */
+    _Atomic uint64_t clients_looked_ns;         /* when a walk found nobody to evict; 0: the last one did */
+    _Atomic bool clients_looking;               /* a thread walks; it alone uses: */
+    uint64_t clients_complained_ns;
     _Atomic size_t mail_bytes; /* of connections' mailboxes, which their threads are about to send: eviction does not count them */
     _Atomic uint64_t next_client_id;
     /* CLIENT PAUSE: until when, and whether only writes */

@@ -10,9 +10,10 @@
 
 #include "base/pages.h"
 #include "base/system.h"
+#include "engine/client_memory.h"
 #include "engine/dispatch.h"
 
-enum { TABLE_BYTES_A_KEY = 12, EXPIRY_BYTES_A_KEY = 16, CLIENT_BYTES = 256 };
+enum { TABLE_BYTES_A_KEY = 12, EXPIRY_BYTES_A_KEY = 16 };
 
 size_t kv_memory_note_peak(kv_engine *engine) {
     size_t used = kv_engine_used_memory(engine), peak = atomic_load_explicit(&engine->peak_memory, memory_order_relaxed);
@@ -30,11 +31,7 @@ kv_memory_tables kv_memory_tables_of(kv_engine *engine, unsigned db) {
 static size_t client_bytes(kv_engine *engine) {
     size_t bytes = 0;
     kv_mutex_lock(&engine->clients_lock);
-    for (kv_session *s = engine->clients; s != NULL; s = s->next) {
-        kv_session_facts facts = {0};
-        if (s->ops != NULL && s->ops->describe != NULL) s->ops->describe(s, &facts);
-        bytes += sizeof *s + CLIENT_BYTES + facts.memory;
-    }
+    for (kv_session *s = engine->clients; s != NULL; s = s->next) bytes += kv_session_memory(s, NULL);
     kv_mutex_unlock(&engine->clients_lock);
     return bytes;
 }

@@ -33,6 +33,7 @@ struct kv_pubsub {
 struct kv_subscriber {
     kv_topic **topics[KV_TOPIC_KINDS];
     size_t count[KV_TOPIC_KINDS], cap[KV_TOPIC_KINDS];
+    size_t topic_bytes; /* owner only */
 };
 
 static kv_slice topic_key(const void *entry) {
@@ -139,6 +140,13 @@ static bool subscriber_reserve(kv_mem *mem, struct kv_subscriber *subscriber, kv
 
 /* ---- subscribing ---- */
 
+/* What one subscription adds: the channel, this session's place in its list and its place in the session's. */
+static size_t subscription_bytes(size_t name_len) { return sizeof(kv_topic) + name_len + sizeof(kv_session *) + sizeof(kv_topic *); }
+
+size_t kv_pubsub_bytes(const kv_session *session) {
+    return session->subscriber == NULL ? 0 : sizeof *session->subscriber + session->subscriber->topic_bytes;
+}
+
 static size_t subscribed_at(const struct kv_subscriber *subscriber, kv_topic_kind kind, kv_slice name) {
     for (size_t i = 0; subscriber != NULL && i < subscriber->count[kind]; i++)
         if (kv_slice_eq(topic_key(subscriber->topics[kind][i]), name)) return i;
@@ -180,6 +188,7 @@ bool kv_pubsub_subscribe(kv_session *session, kv_topic_kind kind, kv_slice name)
     } else if (fits) {
         topic->sessions[topic->count++] = session;
         session->subscriber->topics[kind][session->subscriber->count[kind]++] = topic;
+        session->subscriber->topic_bytes += subscription_bytes(name.len);
     } else if (topic != NULL && topic->count == 0) {
         drop_topic(pubsub, kind, topic);
     }
@@ -202,6 +211,7 @@ bool kv_pubsub_unsubscribe(kv_session *session, kv_topic_kind kind, kv_slice nam
     size_t at = subscribed_at(subscriber, kind, name);
     if (at == SIZE_MAX) return false;
     kv_topic *topic = subscriber->topics[kind][at];
+    subscriber->topic_bytes -= subscription_bytes(topic->len);
     memmove(&subscriber->topics[kind][at], &subscriber->topics[kind][at + 1], (--subscriber->count[kind] - at) * sizeof(kv_topic *));
     kv_mutex_lock(&pubsub->lock);
     leave_topic(pubsub, kind, topic, session);

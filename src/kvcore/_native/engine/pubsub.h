@@ -10,6 +10,8 @@ size_t kv_pubsub_publish(kv_ctx *c, kv_slice channel, kv_slice message, bool sha
 /* Channels + patterns of a session (shard channels apart): 0 means it is a normal client. */
 size_t kv_pubsub_count(const struct kv_session *session);
 size_t kv_pubsub_shard_count(const struct kv_session *session);
+/* Memory of its subscriptions; a channel that several share counts for each. Owner's thread. */
+size_t kv_pubsub_bytes(const struct kv_session *session);
 /* Leave all without messages: the session goes or is reset. */
 void kv_pubsub_leave(struct kv_session *session);
 #endif

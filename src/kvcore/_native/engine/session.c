@@ -5,6 +5,7 @@
 #include "engine/session.h"
 
 #include "engine/blocking.h"
+#include "engine/client_memory.h"
 #include "engine/dispatch.h"
 #include "engine/pubsub.h"
 #include "engine/tracking.h"
@@ -40,6 +41,7 @@ static void unregister_session(kv_engine *engine, kv_session *session) {
     if (session->next != NULL) session->next->previous = session->previous;
     else engine->clients_last = session->previous;
     session->next = session->previous = NULL;
+    kv_client_memory_leave(session);
     kv_mutex_unlock(&engine->clients_lock);
     atomic_fetch_sub_explicit(session->in_process ? &engine->in_process_count : &engine->client_count, 1, memory_order_relaxed);
 }
@@ -69,6 +71,7 @@ kv_session *kv_session_create(kv_engine *engine, const kv_session_ops *ops, void
         kv_free(&engine->mem, session);
         return NULL;
     }
+    session->text_bytes = session->user.cap;
     atomic_store_explicit(&session->references, 1, memory_order_relaxed);
     atomic_store_explicit(&session->last_command_ms, session->created_ms, memory_order_relaxed);
     register_session(engine, session);
@@ -79,8 +82,9 @@ void kv_session_retain(kv_session *session) { atomic_fetch_add_explicit(&session
 
 /* The mailbox's capacity was `before`; its lock is held. A program's own session keeps its mail until it asks, so that is memory like any other. */
 static void count_mail(kv_session *session, size_t before) {
-    if (!session->in_process && session->mailbox.cap != before)
-        atomic_fetch_add_explicit(&session->engine->mail_bytes, session->mailbox.cap - before, memory_order_relaxed);
+    if (session->mailbox.cap == before) return;
+    atomic_store_explicit(&session->mail_cap, session->mailbox.cap, memory_order_relaxed);
+    if (!session->in_process) atomic_fetch_add_explicit(&session->engine->mail_bytes, session->mailbox.cap - before, memory_order_relaxed);
 }
 
 void kv_session_release(kv_session *session) {

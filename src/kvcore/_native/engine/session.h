@@ -51,8 +51,8 @@ typedef struct kv_session {
     /* owner only */
     struct kv_engine *engine;
     _Atomic(const kv_session_ops *) ops; /* NULL: waits on `signal`; wakers read it */
-    void *owner; /* the connection, or the in-process client; under the registry's lock other threads may follow it (describe) */
-    void *home;  /* where `wake` goes: outlives the session (a network thread's loop, an eventfd) */
+    void *owner;          /* the connection, or the in-process client; under the registry's lock other threads may follow it (describe) */
+    _Atomic(void *) home; /* where `wake` goes: outlives the session (a network thread's loop, an eventfd). See kv_loop_wake_session */
     struct kv_session *home_next; /* the loop's list of woken sessions, under its lock, as is: */
     bool home_listed;
     _Atomic(kv_format) format; /* of replies and mail; publishers read it */
@@ -75,12 +75,14 @@ typedef struct kv_session {
     kv_rng rng;
     const struct kv_hint *hints; /* keys of the coming commands with their hashes (kv_prefetch); NULL: none */
     size_t hint_count;
+    size_t text_bytes; /* of name, lib_name, lib_version, user */
     /* read by other threads under the registry's lock, written by the owner under it (CLIENT LIST, CLIENT KILL filters) */
     uint64_t id;
     kv_buf name, lib_name, lib_version, user;
     char address[128], local_address[128]; /* "ip:port" or "path:0" */
     int64_t created_ms;
     struct kv_session *next, *previous; /* registry list */
+    int64_t doomed_bytes;               /* evicted: what it held then */
     _Atomic(kv_session_kind) kind;
     /* any thread */
     _Atomic int64_t last_command_ms;
@@ -92,6 +94,7 @@ typedef struct kv_session {
     _Atomic int32_t shown_multi; /* queued commands; -1: not in MULTI */
     _Atomic uint32_t shown_watch, shown_channels, shown_patterns, shown_shard_channels;
     _Atomic size_t shown_multi_bytes;
+    _Atomic size_t shown_tables; /* memory of transaction, watched keys, subscriptions, tracking */
     _Atomic uint64_t shown_redirect;
     _Atomic bool shown_any, shown_tracking, shown_bcast, shown_broken_redirect, capa_redirect;
     _Atomic bool killed;          /* close at the next quiescent point */
@@ -103,6 +106,7 @@ typedef struct kv_session {
     kv_mutex mutex;
     kv_buf mailbox;
     _Atomic size_t mail_len; /* == mailbox.len: a cheap look without the lock */
+    _Atomic size_t mail_cap; /* == mailbox.cap */
 } kv_session;
 
 /* Creates and registers: from here on other threads may wake it. NULL when out of memory: then `gone` is not called. The caller owns one reference. O(1). */

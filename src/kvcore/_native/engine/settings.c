@@ -11,6 +11,7 @@ static bool is_text(const kv_config_option *option) { return option->kind == KV_
 
 kv_status kv_settings_init(kv_settings *settings, kv_mem *mem, const kv_config_table *table) {
     *settings = (kv_settings){.table = table, .mem = mem};
+    kv_mutex_init(&settings->change, KV_RANK_CHANGE, 0);
     kv_mutex_init(&settings->lock, KV_RANK_CONFIG, 0);
     kv_buf_init(&settings->file, mem);
     settings->numbers = kv_calloc(mem, table->count, sizeof *settings->numbers);

@@ -8,10 +8,13 @@
 #include "base/vfs.h"
 #include "engine/config.h"
 
+enum { KV_BIND_MAX = 16 }; /* addresses in `bind` */
+
 typedef struct kv_settings {
     const kv_config_table *table;
     kv_mem *mem;
     _Atomic int64_t *numbers; /* by kv_config_field */
+    kv_mutex change;          /* rank CHANGE: held by whoever changes options of a running engine */
     kv_mutex lock;            /* guards what follows */
     kv_buf *texts;            /* by kv_config_field; STRING and LIST kinds, LIST as the words that CONFIG GET shows */
     kv_buf file;              /* absolute path of the valkey.conf in use; empty: none */

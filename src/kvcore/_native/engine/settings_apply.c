@@ -42,23 +42,21 @@ static void note_inert(kv_engine *engine, const kv_config_option *option) {
     kv_log_write(&engine->log, KV_LOG_NOTICE, "The option '%s' was set; it has no effect in kvcore.", option->name);
 }
 
-static kv_status apply(kv_engine *engine, const kv_config_option *const *options, size_t count, int *failed) {
+/* Tells what depends on the options. *told: how many hooks did as they were told; the next one refused when it is not `count`. */
+static kv_status apply(kv_engine *engine, const kv_config_option *const *options, size_t count, size_t *told, kv_buf *reason) {
     kv_engine_settings_loaded(engine);
     for (size_t i = 0; i < count; i++) note_inert(engine, options[i]);
-    for (size_t i = 0; engine->hooks.config_applied != NULL && i < count; i++) {
-        kv_status status = engine->hooks.config_applied(engine->hooks.arg, options[i]->field);
-        *failed = (int)i;
+    for (*told = 0; engine->hooks.config_applied != NULL && *told < count; ++*told) {
+        kv_status status = engine->hooks.config_applied(engine->hooks.arg, options[*told]->field, reason);
         if (status != KV_OK) return status;
     }
     return KV_OK;
 }
 
-kv_status kv_settings_change(kv_engine *engine, const kv_config_option *const *options, const kv_slice *values, size_t count, int *failed,
-                             kv_buf *reason) {
+static kv_status change(kv_engine *engine, const kv_config_option *const *options, const kv_slice *values, size_t count, saved *old,
+                        int *failed, kv_buf *reason) {
     kv_settings *settings = &engine->settings;
-    saved *old = kv_calloc(&engine->mem, count, sizeof *old);
-    if (old == NULL) return KV_ENOMEM;
-    size_t kept = 0, set = 0;
+    size_t kept = 0, set = 0, told = 0;
     kv_status status = KV_OK;
     for (; kept < count && status == KV_OK; kept++)
         if (!save(settings, options[kept], &old[kept])) status = KV_ENOMEM;
@@ -67,14 +65,28 @@ kv_status kv_settings_change(kv_engine *engine, const kv_config_option *const *o
         if (status == KV_OK) set++;
         else *failed = (int)set;
     }
-    if (status == KV_OK && (status = apply(engine, options, count, failed)) != KV_OK && reason->len == 0)
-        kv_buf_add_slice(reason, KV_LIT("it could not be put into effect"));
+    if (status == KV_OK && (status = apply(engine, options, count, &told, reason)) != KV_OK) {
+        *failed = (int)told;
+        if (reason->len == 0) kv_buf_add_slice(reason, KV_LIT("it could not be put into effect"));
+    }
     if (status != KV_OK) {
         while (set > 0) set--, restore(settings, options[set], &old[set]);
-        int ignored;
-        (void)apply(engine, options, count, &ignored);
+        kv_buf ignored;
+        kv_buf_init(&ignored, &engine->mem);
+        (void)apply(engine, options, told, &told, &ignored); /* whoever refused has kept the old state */
+        kv_buf_deinit(&ignored);
     }
     while (kept > 0) kv_buf_deinit(&old[--kept].text);
+    return status;
+}
+
+kv_status kv_settings_change(kv_engine *engine, const kv_config_option *const *options, const kv_slice *values, size_t count, int *failed,
+                             kv_buf *reason) {
+    saved *old = kv_calloc(&engine->mem, count, sizeof *old);
+    if (old == NULL) return KV_ENOMEM;
+    kv_mutex_lock(&engine->settings.change);
+    kv_status status = change(engine, options, values, count, old, failed, reason);
+    kv_mutex_unlock(&engine->settings.change);
     kv_free(&engine->mem, old);
     return status;
 }

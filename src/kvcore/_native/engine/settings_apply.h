@@ -5,8 +5,8 @@
 #include "engine/engine.h"
 
 /* Sets options[i] to values[i], then brings what depends on them up to date. When one is refused (KV_EINVAL, or what the hook says) every option has
- * its old value again, *failed is its index and `reason` has the words; KV_ENOMEM likewise. Any thread; two changes at a time are put one
- * after the other by the caller's being a command. */
+ * its old value again, *failed is its index and `reason` has the words; KV_ENOMEM likewise. Any thread: changes wait for
+ * each other. */
 kv_status kv_settings_change(kv_engine *engine, const kv_config_option *const *options, const kv_slice *values, size_t count, int *failed,
                              kv_buf *reason);
 

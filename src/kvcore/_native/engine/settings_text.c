@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/num.h"
+#include "engine/errors.h"
 
 static kv_status refuse(kv_buf *error, const char *text) {
     if (error != NULL) kv_buf_add_slice(error, kv_slice_cstr(text));
@@ -108,6 +109,7 @@ kv_status kv_setting_shape(kv_settings *settings, const kv_config_option *option
     if (option->field == KV_CFG_CLIENT_OUTPUT_BUFFER_LIMIT) return merge_output_limits(settings, text, out, error);
     if (option->field == KV_CFG_LATENCY_TRACKING_INFO_PERCENTILES) return shape_percentiles(text, out, error);
     if (option->field == KV_CFG_PROC_TITLE_TEMPLATE) status = check_title(text, error);
+    if (option->field == KV_CFG_BIND && count_words(text) > KV_BIND_MAX) status = refuse(error, KV_ERR_CONFIG_BIND_TOO_MANY);
     if (status == KV_OK) kv_buf_add_slice(out, text);
     return status;
 }

@@ -24,7 +24,7 @@ struct kv_tracker {
     kv_session *session;
     kv_tracking_options options; /* without its prefixes */
     kv_slice *prefixes;          /* in order, each in a block of its own */
-    size_t prefix_count;
+    size_t prefix_count, prefix_bytes;
     kv_tracking_caching caching;
     _Atomic bool broken_redirect;       /* set by writers under the lock, read by the owner without it */
     struct kv_tracker *next, *previous; /* all trackers */
@@ -384,6 +384,7 @@ static kv_status add_prefixes(kv_mem *mem, struct kv_tracker *tracker, const kv_
         size_t at = tracker->prefix_count++; /* kept in byte order: that is how CLIENT TRACKINGINFO lists them */
         for (; at > 0 && kv_slice_cmp(tracker->prefixes[at - 1], from) > 0; at--) tracker->prefixes[at] = tracker->prefixes[at - 1];
         tracker->prefixes[at] = kv_slice_of(copy, from.len);
+        tracker->prefix_bytes += sizeof *prefixes + from.len + 1;
     }
     qsort(tracker->prefixes, tracker->prefix_count, sizeof *tracker->prefixes, by_bytes);
     return KV_OK;
@@ -464,6 +465,9 @@ kv_tracking_state kv_tracking_get(const kv_session *session) {
                                .redirect = tracker->options.redirect};
 }
 
+size_t kv_tracking_bytes(const kv_session *session) {
+    return session->tracker == NULL ? 0 : sizeof *session->tracker + session->tracker->prefix_bytes;
+}
 size_t kv_tracking_prefix_count(const kv_session *session) { return session->tracker == NULL ? 0 : session->tracker->prefix_count; }
 kv_slice kv_tracking_prefix(const kv_session *session, size_t index) { return session->tracker->prefixes[index]; }
 

@@ -28,6 +28,7 @@ typedef struct kv_tracking_state {
 } kv_tracking_state;
 kv_tracking_state kv_tracking_get(const kv_session *session);
 size_t kv_tracking_prefix_count(const kv_session *session);
+size_t kv_tracking_bytes(const kv_session *session); /* memory of its prefixes; owner's thread */
 kv_slice kv_tracking_prefix(const kv_session *session, size_t index);
 
 /* INFO: keys remembered, (key, client) pairs, prefixes. Any thread. */

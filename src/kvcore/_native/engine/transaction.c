@@ -146,6 +146,7 @@ bool kv_watch_key(kv_ctx *c, const kv_key *key) {
     if (tx->watches == NULL) atomic_fetch_add_explicit(&c->engine->watching_count, 1, memory_order_relaxed);
     tx->watches = watch;
     tx->watch_count++;
+    tx->watch_bytes += sizeof *watch + sizeof *node + key->name.len;
     return true;
 }
 
@@ -177,7 +178,7 @@ static void unwatch_all(kv_session *session, uint64_t locked) {
         if (!held) kv_mutex_unlock(&shard->lock);
         kv_free(&session->engine->mem, watch);
     }
-    tx->watch_count = 0;
+    tx->watch_count = tx->watch_bytes = 0;
     atomic_store_explicit(&session->dirty_cas, false, memory_order_relaxed);
 }
 

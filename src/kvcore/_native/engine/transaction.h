@@ -23,7 +23,7 @@ typedef struct kv_transaction {
     size_t bytes;             /* memory of the queue, for client limits and CLIENT LIST */
     uint64_t flags;           /* flags of all queued commands, or-ed */
     struct kv_watch *watches; /* the keys this session watches */
-    size_t watch_count;
+    size_t watch_count, watch_bytes;
 } kv_transaction;
 
 static inline bool kv_in_multi(const kv_session *session) { return session->transaction != NULL && session->transaction->active; }

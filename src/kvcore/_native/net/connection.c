@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "engine/client_memory.h"
 #include "engine/errors.h"
 #include "engine/pubsub.h"
 #include "net/server_private.h"
@@ -37,21 +38,39 @@ static void kill_connection(kv_connection *connection) {
 
 /* ---- life ---- */
 
-static void wake(kv_session *session) { kv_loop_wake_session(session->home, session); /* the connection itself may be on its way out */ }
+static void wake(kv_session *session) { kv_loop_wake_session(session); /* the connection itself may be on its way out */ }
 
 static void describe(kv_session *session, kv_session_facts *facts) {
     /* Called under the registry's lock: a connection leaves the registry before it is freed. */
     const kv_connection *connection = session->owner;
     size_t in = atomic_load_explicit(&connection->shown_in, memory_order_relaxed),
            out = atomic_load_explicit(&connection->shown_out, memory_order_relaxed);
-    *facts = (kv_session_facts){
-        .fd = connection->fd, .events = "r", .query_len = in, .output_len = out, .memory = sizeof *connection + sizeof *session + in + out};
+    *facts = (kv_session_facts){.fd = connection->fd,
+                                .events = "r",
+                                .query_len = in,
+                                .output_len = out,
+                                .memory = atomic_load_explicit(&connection->shown_memory, memory_order_relaxed)};
     if (atomic_load_explicit(&connection->shown_writing, memory_order_relaxed)) facts->events[1] = 'w';
 }
 
 static void gone(kv_session *session) {
     const kv_loop *loop = session->home;
     kv_server_release(loop->server);
+}
+
+/* What it holds now; the loop's sum follows. A client that sends and reads in time comes back to the same number at the end of each turn. */
+static void count_memory(kv_connection *connection, size_t now) {
+    size_t before = atomic_load_explicit(&connection->shown_memory, memory_order_relaxed);
+    if (now == before) return;
+    atomic_store_explicit(&connection->shown_memory, now, memory_order_relaxed);
+    kv_loop_count_memory(connection->loop, (int64_t)now - (int64_t)before);
+}
+
+static size_t memory_of(const kv_connection *connection) {
+    const kv_request *request = &connection->request;
+    return sizeof *connection + sizeof *connection->session + connection->in.cap + connection->out.cap +
+           (size_t)request->cap * (sizeof *request->spans + sizeof *request->argv) + request->inline_text.cap +
+           kv_session_held(connection->session);
 }
 
 static const kv_session_ops connection_ops = {.wake = wake, .gone = gone, .describe = describe};
@@ -83,6 +102,7 @@ kv_connection *kv_connection_create(kv_loop *loop, int fd, const char *address, 
     kv_buf_init(&connection->in, mem);
     kv_buf_init(&connection->out, mem);
     connection->active_ms = connection->since_ms = loop->now_ms;
+    count_memory(connection, memory_of(connection));
     atomic_fetch_add_explicit(&loop->engine->stats.connections, 1, memory_order_relaxed);
     return connection;
 }
@@ -90,6 +110,7 @@ kv_connection *kv_connection_create(kv_loop *loop, int fd, const char *address, 
 void kv_connection_destroy(kv_connection *connection) {
     kv_mem *mem = &engine_of(connection)->mem;
     kv_session *session = connection->session;
+    count_memory(connection, 0);
     kv_session_retain(session);
     kv_session_destroy(session);
     session->owner = NULL; /* a wake that is still in the loop's mailbox finds nobody */
@@ -237,6 +258,7 @@ static void settle(kv_connection *connection) {
     atomic_store_explicit(&connection->shown_out, connection->out.len - connection->out_sent, memory_order_relaxed);
     atomic_store_explicit(&connection->shown_writing, !sent, memory_order_relaxed);
     return_buffers(connection);
+    count_memory(connection, memory_of(connection));
     watch(connection);
 }
 

@@ -25,6 +25,7 @@ typedef struct kv_connection {
     int64_t active_ms;                  /* last byte in, for `timeout` */
     int64_t since_ms;                   /* when it connected or last completed a command: for the deadline of clients that do not log in */
     _Atomic size_t shown_in, shown_out; /* sizes for CLIENT LIST: any thread */
+    _Atomic size_t shown_memory;        /* all that it holds, as its loop has counted it */
     _Atomic bool shown_writing;
     int64_t soft_since_ms; /* since when the output is over its soft limit; 0: it is not */
 } kv_connection;

@@ -15,6 +15,14 @@ kv_status kv_server_start(kv_engine *engine, kv_buf *error, kv_server **out);
  * is lost is only what a client does not read. */
 void kv_server_stop(kv_server *server);
 
+/* An option has a new value: port and bind change what is listened on, io-threads the number of threads, others what a loop has to look at. Open
+ * connections stay. KV_EINVAL, KV_EIO or KV_ENOMEM with `reason` filled: then all is as it was. Under the settings' lock of changes. */
+kv_status kv_server_configure(kv_server *server, int field, kv_buf *reason);
+
+/* Whoever calls kv_server_configure while another thread may stop the server holds a reference. */
+void kv_server_retain(kv_server *server);
+void kv_server_release(kv_server *server);
+
 int kv_server_port(const kv_server *server);              /* the TCP port in use; 0: none */
 const char *kv_server_unix_path(const kv_server *server); /* NULL: none */
 unsigned kv_server_threads(const kv_server *server);

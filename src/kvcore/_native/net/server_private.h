@@ -9,14 +9,21 @@
 
 struct kv_server {
     kv_engine *engine;
+    kv_mutex lock; /* rank SERVER: guards `listeners`, the growing of `loops`, and */
+    bool closing;  /* from here on neither changes any more */
     kv_listeners listeners;
     _Atomic uint32_t
         references; /* its owner's and one of each connection's session: a thread may still be on its way to wake one of those */
-    unsigned loop_count;
-    kv_loop loops[]; /* loop_count */
+    /* Threads are started and never ended before the server: those that are not in use have no connections and sleep. */
+    _Atomic unsigned loop_count; /* in use */
+    _Atomic unsigned made;       /* running; >= loop_count */
+    _Atomic uint32_t layout;     /* bumped when loop_count has changed: each loop shares its connections out */
+    kv_loop *loops[KV_LOOPS_MAX];
 };
 
-void kv_server_retain(struct kv_server *server);
-void kv_server_release(struct kv_server *server);
+/* Connections of all loops, with those that are still on their way, so that a burst cannot pass maxclients. */
+size_t kv_server_connections(const kv_server *server);
+/* Of the loops in use. */
+kv_loop *kv_server_least_loaded(const kv_server *server);
 
 #endif
