@@ -202,9 +202,9 @@ static void sweep_examples(unsigned percent, uint64_t seed, const char *only) {
 
 typedef struct scene {
     const char *name, *config;
-    const char *setup[8]; /* "1 BLPOP k 0": client 1 */
-    const char *last;     /* here allocations fail */
-    void (*judge)(client clients[3], const char *reply);
+    const char *setup[8];                                /* "1 BLPOP k 0": client 1 */
+    const char *last;                                    /* here allocations fail */
+    void (*judge)(client clients[3], const char *reply); /* reply "": lost */
 } scene;
 
 /* An element that is there while somebody waits for it means a lost wake-up; one that is neither there nor handed over is lost itself. */
@@ -232,7 +232,35 @@ static void judge_mail(client clients[3], const char *reply) {
 
 static void judge_nothing(client clients[3], const char *reply) { (void)clients, (void)reply; }
 
+/* A list of five nodes, those in the middle compressed: what a command says is true, or it is an error and all is as before. */
+#define SIXTY(c) c c c c c c c c c c c c
+#define PACKED "list-compress-depth 1\nlist-max-listpack-size 1\n"
+#define FIVE {"0 RPUSH k " SIXTY("aaaaa") " " SIXTY("bbbbb") " " SIXTY("ccccc"), "0 RPUSH k " SIXTY("ddddd") " " SIXTY("eeeee")}
+#define ITEM(c) "|$60|" SIXTY(c)
+
+static void judge_read(client clients[3], const char *reply) {
+    CHECK(reply[0] == 0 || reply[0] == '-' || strcmp(reply, "*3" ITEM("bbbbb") ITEM("ccccc") ITEM("ddddd") "|") == 0 ||
+          strcmp(reply, "$60|" SIXTY("ccccc") "|") == 0 || strcmp(reply, ":2|") == 0);
+    RUN(&clients[2], "*5" ITEM("aaaaa") ITEM("bbbbb") ITEM("ccccc") ITEM("ddddd") ITEM("eeeee") "|", "LRANGE k 0 -1");
+}
+
+static void judge_write(client clients[3], const char *reply) {
+    RUN(&clients[2], NULL, "LRANGE k 0 -1");
+    const char *now = clients[2].reply, *before = "*5" ITEM("aaaaa") ITEM("bbbbb") ITEM("ccccc") ITEM("ddddd") ITEM("eeeee") "|";
+    bool done = strcmp(now, before) != 0;
+    CHECK(strstr(now, SIXTY("bbbbb")) != NULL && strstr(now, SIXTY("ddddd")) != NULL);
+    if (reply[0] != 0) CHECK(done == (reply[0] != '-'));
+    if (done) CHECK(strncmp(now, "*4", 2) == 0 || strstr(now, "|$3|new|") != NULL);
+}
+
 static const scene scenes[] = {
+    {"a range of compressed nodes", PACKED, FIVE, "0 LRANGE k 1 3", judge_read},
+    {"a compressed element", PACKED, FIVE, "0 LINDEX k 2", judge_read},
+    {"a search in compressed nodes", PACKED, FIVE, "0 LPOS k " SIXTY("ccccc"), judge_read},
+    {"a compressed node is changed", PACKED, FIVE, "0 LSET k 2 new", judge_write},
+    {"a compressed node is split", PACKED, FIVE, "0 LINSERT k AFTER " SIXTY("ccccc") " new", judge_write},
+    {"a compressed node goes", PACKED, FIVE, "0 LREM k 1 " SIXTY("ccccc"), judge_write},
+    {"an end goes", PACKED, FIVE, "0 LPOP k", judge_write},
     {"a blocked pop is served", "", {"1 BLPOP k 0"}, "0 RPUSH k x", judge_block},
     {"a client blocks", "", {NULL}, "1 BLPOP k j l m 0", judge_nothing},
     {"a blocked move is served", "", {"1 BLMOVE k other LEFT RIGHT 0"}, "0 RPUSH k x", judge_block},
@@ -277,7 +305,7 @@ static bool try_scene(const scene *s, int k, bool forever) {
     char reply[CLIENT_TEXT];
     snprintf(reply, sizeof reply, "%s", client_reply(actor));
     if (outcome == KVCORE_BLOCKED) kvcore_cancel(actor->client);
-    else s->judge(clients, reply);
+    else s->judge(clients, outcome == KVCORE_DONE ? reply : "");
     RUN(&clients[0], NULL, "FLUSHALL");
     CHECK(kvcore_check(store));
     for (int i = 0; i < 3; i++) client_close(&clients[i]);
