@@ -128,11 +128,50 @@ static uint8_t *random_change(kv_arena *arena, uint8_t *lp, model *m, kv_rng *rn
     return moved;
 }
 
+static uint8_t *random_rewrite(kv_arena *arena, uint8_t *lp, model *m, kv_rng *rng, char *buf) {
+    kv_lp_patch patches[3];
+    kv_lp_item tail[3];
+    kv_slice texts[6];
+    size_t at[3], patch_count = 0, tail_count = kv_rng_below(rng, 4);
+    for (size_t i = 0; i < m->count && patch_count < 3; i += 1 + kv_rng_below(rng, 40)) {
+        bool same_size = kv_rng_below(rng, 2) == 0;
+        kv_slice old = kv_slice_of(m->items[i].ptr, m->items[i].len);
+        texts[patch_count] = same_size ? old : random_text(rng, buf + patch_count * 8192);
+        patches[patch_count] = (kv_lp_patch){kv_lp_at(lp, (int64_t)i), kv_lp_str(texts[patch_count])};
+        at[patch_count++] = i;
+    }
+    if (m->count + tail_count > MAX_ITEMS) tail_count = 0;
+    for (size_t i = 0; i < tail_count; i++) tail[i] = kv_lp_str(texts[3 + i] = random_text(rng, buf + (3 + i) * 8192));
+    uint8_t *moved = kv_lp_rewrite(arena, lp, patches, patch_count, tail, tail_count);
+    if (moved == NULL) {
+        compare(lp, m);
+        return lp;
+    }
+    for (size_t i = 0; i < patch_count; i++) {
+        text old = m->items[at[i]];
+        m->items[at[i]] = make_text(texts[i].ptr, texts[i].len);
+        free(old.ptr);
+    }
+    model_splice(m, m->count, 0, texts + 3, tail_count);
+    compare(moved, m);
+    return moved;
+}
+
+static void random_rotation(uint8_t *lp, model *m, kv_rng *rng) {
+    if (m->count == 0) return;
+    bool from_head = kv_rng_below(rng, 2) == 0;
+    text moving = m->items[from_head ? 0 : m->count - 1];
+    memmove(m->items + !from_head, m->items + from_head, (m->count - 1) * sizeof(text));
+    m->items[from_head ? m->count - 1 : 0] = moving;
+    kv_lp_rotate(lp, from_head);
+    compare(lp, m);
+}
+
 static void random_actions(uint64_t seed, bool faults) {
     kv_mem mem;
     kv_rng rng;
     static model m;
-    static char buf[3 * 8192];
+    static char buf[6 * 8192];
     memset(&m, 0, sizeof m);
     kv_mem_init(&mem);
     kv_rng_seed(&rng, seed);
@@ -140,7 +179,9 @@ static void random_actions(uint64_t seed, bool faults) {
     uint8_t *lp = kv_lp_new(arena);
     for (int step = 0; step < STEPS; step++) {
         if (faults) atomic_store(&mem.fail_after, (int64_t)kv_rng_below(&rng, 3));
-        lp = random_change(arena, lp, &m, &rng, buf);
+        if (step % 5 != 4) lp = random_change(arena, lp, &m, &rng, buf);
+        else lp = random_rewrite(arena, lp, &m, &rng, buf);
+        if (step % 25 == 0) random_rotation(lp, &m, &rng);
         atomic_store(&mem.fail_after, -1);
         check_lookups(lp, &m, &rng, buf);
         if (step % 10 == 0 || m.count < 5) compare(lp, &m);

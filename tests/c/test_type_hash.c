@@ -169,6 +169,67 @@ static void do_expiry(world *w, unsigned names) {
     if (visible) old->expiry = expiry;
 }
 
+enum { MANY = 40 };
+
+/* All pairs or none; some come twice. */
+static void do_set_many(world *w, unsigned names) {
+    static char fields[MANY][40], values[MANY][400];
+    kv_slice pairs[2 * MANY];
+    size_t count = 2 + kv_rng_below(&w->rng, MANY - 1), created = 0;
+    bool expired = false;
+    int64_t expiry = KV_HASH_NO_EXPIRY;
+    if (w->v.enc == KV_ENC_HASHTABLE && kv_rng_below(&w->rng, 3) == 0) expiry = w->now + 1 + (int64_t)kv_rng_below(&w->rng, 100);
+    else if (kv_rng_below(&w->rng, 4) == 0) expiry = KV_HASH_KEEP_EXPIRY;
+    for (size_t i = 0; i < count; i++) {
+        pairs[2 * i] = random_field(w, fields[i], names);
+        pairs[2 * i + 1] = random_value(w, values[i]);
+        const pair *old = model_find(&w->model, pairs[2 * i]);
+        if (old != NULL && kv_rng_below(&w->rng, 2) == 0) pairs[2 * i + 1].len = old->value_len < 400 ? old->value_len : 0;
+        if (pairs[2 * i + 1].len > 0 && old != NULL && pairs[2 * i + 1].len == old->value_len) memset(values[i], 'x', old->value_len);
+    }
+    kv_hash_changes changes;
+    kv_status status = kv_hash_set_many(&w->v, w->arena, &w->limits, pairs, count, expiry, w->now, &changes);
+    if (status != KV_OK) {
+        CHECK(status == KV_ENOMEM);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const pair *old = model_find(&w->model, pairs[2 * i]);
+        bool was_expired = old != NULL && old->expiry <= w->now;
+        int64_t stored = expiry != KV_HASH_KEEP_EXPIRY ? expiry : old == NULL || was_expired ? KV_HASH_NO_EXPIRY : old->expiry;
+        created += old == NULL || was_expired;
+        expired |= was_expired;
+        model_put(&w->model, pairs[2 * i], pairs[2 * i + 1], stored);
+    }
+    CHECK(changes.created == created && changes.expired == expired);
+}
+
+/* Several steps of one kind, kept when all of them went well and chance agrees. */
+static void do_edit(world *w, unsigned names) {
+    static char fields[MANY][40];
+    kv_slice field[MANY];
+    int64_t times[MANY];
+    size_t count = 2 + kv_rng_below(&w->rng, MANY - 1), done = 0;
+    bool deleting = w->v.enc == KV_ENC_LISTPACK || kv_rng_below(&w->rng, 4) == 0, keep = deleting || kv_rng_below(&w->rng, 3) != 0;
+    kv_hash_edit e;
+    if (kv_hash_edit_begin(&e, &w->v, w->arena, count) != KV_OK) return;
+    kv_status status = KV_OK;
+    for (; done < count && status != KV_ENOMEM; done += status != KV_ENOMEM) {
+        field[done] = random_field(w, fields[done], names);
+        times[done] = kv_rng_below(&w->rng, 3) == 0 ? KV_HASH_NO_EXPIRY : w->now + 1 + (int64_t)kv_rng_below(&w->rng, 100);
+        if (deleting) status = kv_hash_edit_delete(&e, field[done], w->now);
+        else status = kv_hash_edit_set_expiry(&e, field[done], times[done], w->now);
+    }
+    keep = keep && status != KV_ENOMEM;
+    kv_hash_edit_end(&e, keep);
+    for (size_t i = 0; keep && i < done; i++) {
+        pair *old = model_find(&w->model, field[i]);
+        if (old == NULL || old->expiry <= w->now) continue;
+        if (deleting) model_remove(&w->model, old);
+        else old->expiry = times[i];
+    }
+}
+
 static void gone(void *ctx, kv_slice field) {
     world *w = ctx;
     pair *p = model_find(&w->model, field);
@@ -209,10 +270,13 @@ static void random_run(uint64_t seed, unsigned names, bool faults, int steps) {
     for (int step = 0; step < steps; step++) {
         if (faults && kv_rng_below(&w.rng, 3) == 0) {
             w.mem.fail_forever = false;
-            w.mem.fail_after = (int64_t)kv_rng_below(&w.rng, 3);
+            w.mem.fail_after = (int64_t)kv_rng_below(&w.rng, kv_rng_below(&w.rng, 3) == 0 ? 40 : 3);
+            w.mem.fail_forever = kv_rng_below(&w.rng, 2) == 0;
         }
         uint64_t action = kv_rng_below(&w.rng, 100);
-        if (action < 50) do_set(&w, names);
+        if (action < 40) do_set(&w, names);
+        else if (action < 46) do_set_many(&w, names);
+        else if (action < 50) do_edit(&w, names);
         else if (action < 75) do_delete(&w, names);
         else if (action < 85 && w.v.enc == KV_ENC_HASHTABLE) do_expiry(&w, names);
         else if (action < 90) do_expire_due(&w);

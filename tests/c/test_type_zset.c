@@ -195,6 +195,53 @@ static void do_add(world *w, unsigned names) {
     model_put(w, member, wanted);
 }
 
+enum { MANY = 60 };
+
+static void do_add_many(world *w, unsigned names) {
+    static const unsigned choices[] = {0, 0, 0, KV_ZADD_NX, KV_ZADD_XX, KV_ZADD_GT, KV_ZADD_LT};
+    static char texts[MANY][80];
+    kv_slice members[2 * MANY];
+    double scores[MANY];
+    size_t count = 2 + kv_rng_below(&w->rng, MANY - 1);
+    unsigned flags = w->one_score ? 0 : choices[kv_rng_below(&w->rng, sizeof choices / sizeof *choices)];
+    kv_zset_added got, wanted = {0};
+    for (size_t i = 0; i < count; i++) {
+        members[2 * i] = random_member(w, texts[i], names);
+        scores[i] = random_score(w);
+    }
+    kv_status status = kv_zset_add_many(&w->v, w->arena, &w->limits, members, 2, scores, count, flags, &got);
+    if (status != KV_OK) {
+        CHECK(status == KV_ENOMEM);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const element *old = model_find(w, members[2 * i]);
+        bool refused = (old != NULL && flags & KV_ZADD_NX) || (old == NULL && flags & KV_ZADD_XX) ||
+                       (old != NULL && flags & KV_ZADD_GT && scores[i] <= old->score) ||
+                       (old != NULL && flags & KV_ZADD_LT && scores[i] >= old->score);
+        wanted.last = refused ? KV_ZADD_REFUSED : old == NULL ? KV_ZADD_ADDED : old->score == scores[i] ? KV_ZADD_SAME : KV_ZADD_UPDATED;
+        wanted.added += wanted.last == KV_ZADD_ADDED;
+        wanted.updated += wanted.last == KV_ZADD_UPDATED;
+        if (!refused) model_put(w, members[2 * i], scores[i]);
+    }
+    CHECK(got.added == wanted.added && got.updated == wanted.updated && got.last == wanted.last);
+}
+
+static void do_remove_many(world *w, unsigned names) {
+    static char texts[MANY][80];
+    kv_slice members[MANY];
+    size_t count = 1 + kv_rng_below(&w->rng, 12), removed = 0, wanted = 0;
+    for (size_t i = 0; i < count; i++) members[i] = random_member(w, texts[i], names);
+    if (kv_zset_remove_many(&w->v, w->arena, members, count, &removed) != KV_OK) return;
+    for (size_t i = 0; i < count; i++) {
+        const element *old = model_find(w, members[i]);
+        if (old == NULL) continue;
+        model_cut(w, (size_t)(old - w->model), 1);
+        wanted++;
+    }
+    CHECK(removed == wanted);
+}
+
 static void do_remove(world *w, unsigned names) {
     char buffer[80];
     kv_slice member = random_member(w, buffer, names);
@@ -237,9 +284,14 @@ static void random_run(uint64_t seed, unsigned names, bool faults, bool one_scor
     CHECK(w.model != NULL);
     CHECK(kv_zset_create(&w.v, w.arena, &w.limits, 0, 0) == KV_OK && w.v.enc == KV_ENC_LISTPACK);
     for (int step = 0; step < steps; step++) {
-        if (faults && kv_rng_below(&w.rng, 3) == 0) w.mem.fail_after = (int64_t)kv_rng_below(&w.rng, 3);
+        if (faults && kv_rng_below(&w.rng, 3) == 0) {
+            w.mem.fail_after = (int64_t)kv_rng_below(&w.rng, kv_rng_below(&w.rng, 3) == 0 ? 80 : 3);
+            w.mem.fail_forever = kv_rng_below(&w.rng, 2) == 0;
+        }
         uint64_t action = kv_rng_below(&w.rng, 100);
-        if (action < 60) do_add(&w, names);
+        if (action < 52) do_add(&w, names);
+        else if (action < 60) do_add_many(&w, names);
+        else if (action < 62) do_remove_many(&w, names);
         else if (action < 85) do_remove(&w, names);
         else if (action < 90) do_remove_ranks(&w);
         else if (action < 94) do_copy(&w);

@@ -158,7 +158,8 @@ static size_t encode_str(uint8_t *at, kv_slice str) {
     return core;
 }
 
-static uint8_t *encode(uint8_t *at, const kv_lp_item *item) {
+/* Inlined into each kind of change, as make_room is: a splice of one item is what most commands come to. */
+__attribute__((always_inline)) static inline uint8_t *encode(uint8_t *at, const kv_lp_item *item) {
     size_t core = item->is_int ? encode_int(at, item->num) : encode_str(at, item->str);
     return at + core + write_back(at + core, core);
 }
@@ -313,7 +314,7 @@ const uint8_t *kv_lp_find(const uint8_t *lp, const uint8_t *from, kv_slice text,
 bool kv_lp_fits(const uint8_t *lp, size_t more) { return more <= KV_LP_MAX_BYTES - kv_lp_bytes(lp); }
 
 /* Replaces `gone` bytes at `offset` by `fresh` bytes, which the caller fills. NULL: no memory, nothing changed. */
-static uint8_t *make_room(kv_arena *arena, uint8_t *lp, size_t offset, size_t gone, size_t fresh) {
+__attribute__((always_inline)) static inline uint8_t *make_room(kv_arena *arena, uint8_t *lp, size_t offset, size_t gone, size_t fresh) {
     size_t bytes = kv_lp_bytes(lp), total = bytes - gone + fresh, tail = bytes - offset - gone;
     if (kv_arena_good_size(total) == kv_arena_good_size(bytes)) {
         memmove(lp + offset + fresh, lp + offset + gone, tail);
@@ -376,6 +377,63 @@ uint8_t *kv_lp_splice(kv_arena *arena, uint8_t *lp, const uint8_t *pos, size_t r
     return lp;
 }
 
+/* Makes an item canonical and adds its size to *total. False: over the limit. */
+static bool measure(kv_lp_item *item, size_t *total) {
+    if (!item->is_int && item->str.len > KV_LP_MAX_BYTES) return false;
+    *item = canonical(*item);
+    *total += canonical_bytes(item);
+    return *total <= KV_LP_MAX_BYTES;
+}
+
+/* Copies `lp` with its patches to `at`, up to its end mark; returns where it stopped. */
+static uint8_t *copy_patched(uint8_t *at, const uint8_t *lp, const kv_lp_patch *patches, size_t count) {
+    const uint8_t *from = lp;
+    for (size_t i = 0; i < count; i++) {
+        size_t same = (size_t)(patches[i].pos - from);
+        memcpy(at, from, same);
+        at = encode(at + same, &patches[i].item);
+        from = patches[i].pos + kv_lp_entry_bytes(patches[i].pos);
+    }
+    size_t rest = (size_t)(end_of(lp) - from);
+    memcpy(at, from, rest);
+    return at + rest;
+}
+
+uint8_t *kv_lp_rewrite(kv_arena *arena, uint8_t *lp, kv_lp_patch *patches, size_t patch_count, kv_lp_item *tail, size_t tail_count) {
+    size_t bytes = kv_lp_bytes(lp), header = header_count(lp), gone = 0, fresh = 0;
+    bool same = tail_count == 0;
+    for (size_t i = 0; i < patch_count; i++) {
+        size_t before = fresh, old = kv_lp_entry_bytes(patches[i].pos);
+        if (!measure(&patches[i].item, &fresh)) return NULL;
+        same = same && fresh - before == old;
+        gone += old;
+    }
+    for (size_t i = 0; i < tail_count; i++)
+        if (!measure(&tail[i], &fresh)) return NULL;
+    if (same) {
+        for (size_t i = 0; i < patch_count; i++) (void)encode(lp + (patches[i].pos - lp), &patches[i].item);
+        return lp;
+    }
+    if (fresh > gone && !kv_lp_fits(lp, fresh - gone)) return NULL;
+    uint8_t *at;
+    if (patch_count == 0) {
+        lp = make_room(arena, lp, bytes - 1, 0, fresh);
+        if (lp == NULL) return NULL;
+        at = lp + bytes - 1;
+    } else {
+        uint8_t *moved = kv_arena_alloc(arena, bytes - gone + fresh);
+        if (moved == NULL) return NULL;
+        at = copy_patched(moved, lp, patches, patch_count);
+        kv_arena_free(arena, lp, bytes);
+        lp = moved;
+        set_bytes(lp, bytes - gone + fresh);
+    }
+    for (size_t i = 0; i < tail_count; i++) at = encode(at, &tail[i]);
+    *at = END;
+    if (header != COUNT_UNKNOWN) set_count(lp, header + tail_count);
+    return lp;
+}
+
 uint8_t *kv_lp_append(kv_arena *arena, uint8_t *lp, kv_slice str) {
     kv_lp_item item = kv_lp_str(str);
     return kv_lp_splice(arena, lp, NULL, 0, &item, 1, NULL);
@@ -408,6 +466,36 @@ uint8_t *kv_lp_replace(kv_arena *arena, uint8_t *lp, const uint8_t *pos, kv_slic
 
 uint8_t *kv_lp_delete(kv_arena *arena, uint8_t *lp, const uint8_t *pos, const uint8_t **out) {
     return kv_lp_splice(arena, lp, pos, 1, NULL, 0, out);
+}
+
+bool kv_lp_deletes_in_place(const uint8_t *lp, const uint8_t *pos) {
+    size_t bytes = kv_lp_bytes(lp);
+    return kv_arena_good_size(bytes - kv_lp_entry_bytes(pos)) == kv_arena_good_size(bytes);
+}
+
+static void reverse(uint8_t *at, size_t bytes) {
+    for (size_t i = 0, j = bytes; i + 1 < j; i++) {
+        uint8_t byte = at[i];
+        at[i] = at[--j];
+        at[j] = byte;
+    }
+}
+
+void kv_lp_rotate(uint8_t *lp, bool from_head) {
+    uint8_t *first = lp + HEADER, few[256];
+    const uint8_t *item = from_head ? kv_lp_first(lp) : kv_lp_last(lp);
+    if (item == NULL) return;
+    size_t bytes = (size_t)(end_of(lp) - first), moving = kv_lp_entry_bytes(item), rest = bytes - moving;
+    if (moving <= sizeof few) {
+        memcpy(few, item, moving);
+        memmove(from_head ? first : first + moving, from_head ? first + moving : first, rest);
+        memcpy(from_head ? first + rest : first, few, moving);
+        return;
+    }
+    size_t front = from_head ? moving : rest; /* both parts reversed, then the whole: they have changed places */
+    reverse(first, front);
+    reverse(first + front, bytes - front);
+    reverse(first, bytes);
 }
 
 uint8_t *kv_lp_delete_range(kv_arena *arena, uint8_t *lp, int64_t index, size_t count) {

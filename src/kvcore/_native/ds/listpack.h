@@ -59,6 +59,13 @@ const uint8_t *kv_lp_find(const uint8_t *lp, const uint8_t *from, kv_slice text,
  * items in their place. *out (may be NULL): the first new item; without new items, the item after the removed ones, or NULL at the end. */
 uint8_t *kv_lp_splice(kv_arena *arena, uint8_t *lp, const uint8_t *pos, size_t remove, const kv_lp_item *items, size_t count,
                       const uint8_t **out);
+/* Several changes at once, atomic: each patched item is replaced (patches ascend strictly by position), and `tail` is appended. Items that keep their
+ * sizes are written where they are, without an allocation. Leaves integers in patches and tail in the form in which they were stored. */
+typedef struct kv_lp_patch {
+    const uint8_t *pos;
+    kv_lp_item item;
+} kv_lp_patch;
+uint8_t *kv_lp_rewrite(kv_arena *arena, uint8_t *lp, kv_lp_patch *patches, size_t patch_count, kv_lp_item *tail, size_t tail_count);
 uint8_t *kv_lp_append(kv_arena *arena, uint8_t *lp, kv_slice str);
 uint8_t *kv_lp_append_int(kv_arena *arena, uint8_t *lp, int64_t num);
 uint8_t *kv_lp_prepend(kv_arena *arena, uint8_t *lp, kv_slice str);
@@ -67,6 +74,10 @@ uint8_t *kv_lp_insert_after(kv_arena *arena, uint8_t *lp, const uint8_t *pos, kv
 uint8_t *kv_lp_replace(kv_arena *arena, uint8_t *lp, const uint8_t *pos, kv_slice str, const uint8_t **out);
 /* *out (may be NULL): the item after the removed one. */
 uint8_t *kv_lp_delete(kv_arena *arena, uint8_t *lp, const uint8_t *pos, const uint8_t **out);
+/* Would removing the item at pos leave the block where it is? Then it cannot fail. */
+bool kv_lp_deletes_in_place(const uint8_t *lp, const uint8_t *pos);
+/* The first item becomes the last (from_head), or the last the first. Cannot fail; O(bytes). */
+void kv_lp_rotate(uint8_t *lp, bool from_head);
 /* Removes up to `count` items from number `index` on (negative: from the end). An index that is not there removes nothing. */
 uint8_t *kv_lp_delete_range(kv_arena *arena, uint8_t *lp, int64_t index, size_t count);
 

@@ -444,20 +444,25 @@ static bool fits_in_place(const kv_znode *node, unsigned slot, double score) {
     return (before == NULL || elem_before(&p, before)) && (after == NULL || !elem_before(&p, after));
 }
 
+/* Gives the element another score when that leaves it in its place. */
+static bool rescore_in_place(kv_skiplist *list, kv_znode *node, unsigned slot, size_t pos, double score) {
+    if (!fits_in_place(node, slot, score)) return false;
+    elems_of(node)[slot]->score = score;
+    if (slot == 0) {
+        path way;
+        path_to(list, pos, &way, NULL);
+        first_changed(list, &way, node);
+    }
+    return true;
+}
+
 kv_status kv_skiplist_update(kv_skiplist *list, kv_zelem *elem, double score) {
     path way;
     size_t pos;
     unsigned slot;
     kv_znode *node = find_elem(list, elem, &slot, &pos, &way);
     if (node == NULL) return KV_ENOTFOUND;
-    if (fits_in_place(node, slot, score)) {
-        elem->score = score;
-        if (slot == 0) {
-            path_to(list, pos, &way, NULL);
-            first_changed(list, &way, node);
-        }
-        return KV_OK;
-    }
+    if (rescore_in_place(list, node, slot, pos, score)) return KV_OK;
     /* The insert may need a node, which has to be there before the remove: asking for one is cheaper than finding out. A node that is alone has room
      * once the element is out of it. */
     void *spare = NULL;
@@ -468,6 +473,63 @@ kv_status kv_skiplist_update(kv_skiplist *list, kv_zelem *elem, double score) {
     (void)insert_with(list, elem, NULL, spare, &used);
     if (spare != NULL && !used) kv_arena_free(list->arena, spare, NODE_BYTES);
     return KV_OK;
+}
+
+/* ---- rescoring that can be undone ---- */
+
+static void pool_add(kv_znode_pool *pool, void *block) {
+    memcpy(block, &pool->first, sizeof pool->first);
+    pool->first = block;
+    pool->count++;
+}
+
+static void *pool_take(kv_znode_pool *pool) {
+    void *block = pool->first;
+    memcpy(&pool->first, block, sizeof pool->first);
+    pool->count--;
+    return block;
+}
+
+/* Out and in again, with a block of the pool, which has one. */
+static void move_with_pool(kv_skiplist *list, const path *way, kv_znode *node, size_t pos, unsigned slot, double score,
+                           kv_znode_pool *pool) {
+    void *spare = pool_take(pool);
+    bool used = false;
+    kv_zelem *elem = remove_from(list, way, node, pos, slot);
+    elem->score = score;
+    (void)insert_with(list, elem, NULL, spare, &used);
+    if (!used) pool_add(pool, spare);
+}
+
+kv_status kv_skiplist_rescore(kv_skiplist *list, kv_zelem *elem, double score, kv_znode_pool *pool) {
+    path way;
+    size_t pos;
+    unsigned slot;
+    kv_znode *node = find_elem(list, elem, &slot, &pos, &way);
+    if (node == NULL) return KV_ENOTFOUND;
+    if (rescore_in_place(list, node, slot, pos, score)) return KV_OK;
+    while (pool->count < pool->owed + 2) { /* for this move, and for all ways back */
+        void *block = kv_arena_alloc(list->arena, NODE_BYTES);
+        if (block == NULL) return KV_ENOMEM;
+        pool_add(pool, block);
+    }
+    pool->owed++;
+    move_with_pool(list, &way, node, pos, slot, score, pool);
+    return KV_OK;
+}
+
+void kv_skiplist_rescore_back(kv_skiplist *list, kv_zelem *elem, double score, kv_znode_pool *pool) {
+    path way;
+    size_t pos;
+    unsigned slot;
+    kv_znode *node = find_elem(list, elem, &slot, &pos, &way);
+    if (node == NULL || rescore_in_place(list, node, slot, pos, score)) return;
+    pool->owed--;
+    move_with_pool(list, &way, node, pos, slot, score, pool);
+}
+
+void kv_skiplist_pool_free(kv_skiplist *list, kv_znode_pool *pool) {
+    while (pool->count > 0) kv_arena_free(list->arena, pool_take(pool), NODE_BYTES);
 }
 
 bool kv_skiplist_replace(kv_skiplist *list, const kv_zelem *before, kv_zelem *after) {

@@ -68,6 +68,15 @@ kv_zelem *kv_skiplist_remove(kv_skiplist *list, double score, kv_slice member);
 bool kv_skiplist_remove_elem(kv_skiplist *list, const kv_zelem *elem);
 /* Gives an element of the list another score (not NaN). KV_ENOMEM: no change. O(log n). */
 kv_status kv_skiplist_update(kv_skiplist *list, kv_zelem *elem, double score);
+/* The same with blocks from a pool, for a change of several elements that may have to be undone: a _rescore that changed the order also sets aside what
+ * undoing it needs, and _rescore_back (the last one first; additions and removals in between undone as well) cannot fail. Empty pools are {0}. */
+typedef struct kv_znode_pool {
+    void *first; /* blocks of a node's size, linked by their first word */
+    size_t count, owed;
+} kv_znode_pool;
+kv_status kv_skiplist_rescore(kv_skiplist *list, kv_zelem *elem, double score, kv_znode_pool *pool); /* KV_ENOMEM: no change */
+void kv_skiplist_rescore_back(kv_skiplist *list, kv_zelem *elem, double score, kv_znode_pool *pool);
+void kv_skiplist_pool_free(kv_skiplist *list, kv_znode_pool *pool);
 /* Puts a copy of an element (same score and member) in its place; both are readable. False: `before` was not there. O(log n). */
 bool kv_skiplist_replace(kv_skiplist *list, const kv_zelem *before, kv_zelem *after);
 

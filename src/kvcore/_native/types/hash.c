@@ -7,6 +7,7 @@
  * a field gets an expiry. It never turns back. Invariants of the small form: an even number of items, no field twice. */
 #include "types/hash.h"
 
+#include "base/num.h"
 #include "types/hash_big.h"
 #include "types/pairs.h"
 
@@ -239,6 +240,152 @@ kv_status kv_hash_set_expiry(kv_value *v, kv_arena *a, kv_slice field, int64_t e
         if (status != KV_OK) return status;
     }
     return kv_hash_big_set_expiry(big_of(v), field, expiry_ms);
+}
+
+/* ---- several fields as one change ---- */
+
+kv_status kv_hash_edit_begin(kv_hash_edit *e, kv_value *v, kv_arena *a, size_t steps) {
+    e->v = e->now = v;
+    e->arena = a;
+    e->steps = NULL;
+    e->made = e->room = 0;
+    if (steps <= 1) return KV_OK;
+    if (is_small(v)) {
+        e->copy = *v;
+        e->copy.u.ptr = kv_lp_dup(a, small_of(v));
+        if (e->copy.u.ptr == NULL) return KV_ENOMEM;
+        e->now = &e->copy;
+        return KV_OK;
+    }
+    e->room = steps;
+    if (steps <= KV_HASH_EDIT_INLINE) e->steps = e->few;
+    return KV_OK;
+}
+
+/* Where a step in a table notes what was; NULL: no memory. Many notes are made room for when the first is due: deleting needs none. */
+static kv_hash_was *next_note(kv_hash_edit *e) {
+    size_t bytes;
+    if (e->steps == NULL) e->steps = kv_mul_size(e->room, sizeof *e->steps, &bytes) ? kv_arena_alloc(e->arena, bytes) : NULL;
+    return e->steps == NULL ? NULL : &e->steps[e->made];
+}
+
+kv_status kv_hash_edit_set(kv_hash_edit *e, const kv_limits *limits, kv_slice field, kv_slice value, int64_t expiry_ms, int64_t now_ms,
+                           kv_hash_change *out) {
+    if (e->room == 0) return kv_hash_set(e->now, e->arena, limits, field, value, expiry_ms, now_ms, out);
+    kv_hash_was *was = next_note(e);
+    if (was == NULL) return KV_ENOMEM;
+    kv_status status = kv_hash_big_try_put(big_of(e->v), field, value, expiry_ms, now_ms, out, was);
+    e->made += status == KV_OK;
+    return status;
+}
+
+kv_status kv_hash_edit_delete(kv_hash_edit *e, kv_slice field, int64_t now_ms) { return kv_hash_delete(e->now, e->arena, field, now_ms); }
+
+kv_status kv_hash_edit_set_expiry(kv_hash_edit *e, kv_slice field, int64_t expiry_ms, int64_t now_ms) {
+    if (e->room == 0) return kv_hash_set_expiry(e->now, e->arena, field, expiry_ms, now_ms);
+    kv_hash_item item;
+    if (!kv_hash_get(e->v, field, now_ms, &item)) return KV_ENOTFOUND;
+    kv_hash_was *was = next_note(e);
+    if (was == NULL) return KV_ENOMEM;
+    kv_status status = kv_hash_big_try_expiry(big_of(e->v), field, expiry_ms, was);
+    e->made += status == KV_OK;
+    return status;
+}
+
+void kv_hash_edit_end(kv_hash_edit *e, bool keep) {
+    if (e->now == &e->copy) {
+        kv_value *dropped = keep ? e->v : &e->copy;
+        void *block = e->copy.u.ptr;
+        kv_enc enc = (kv_enc)e->copy.enc;
+        kv_hash_free(dropped, e->arena);
+        if (!keep) return;
+        e->v->enc = enc & 15;
+        e->v->u.ptr = block;
+        return;
+    }
+    if (e->steps == NULL) return; /* nothing was noted */
+    for (size_t i = 0; keep && i < e->made; i++) kv_hash_big_confirm(big_of(e->v), &e->steps[i]);
+    for (size_t i = e->made; !keep && i > 0; i--) kv_hash_big_take_back(big_of(e->v), &e->steps[i - 1]);
+    if (e->steps != e->few) kv_arena_free(e->arena, e->steps, e->room * sizeof *e->steps);
+}
+
+/* What a small hash is to become: values that are replaced, by position, and pairs that are appended. */
+typedef struct rewrite {
+    size_t patch_count, tail_count;
+    kv_lp_patch patches[KV_HASH_EDIT_INLINE];
+    kv_lp_item tail[2 * KV_HASH_EDIT_INLINE];
+} rewrite;
+
+/* A field that comes again has its last value. */
+static void plan_patch(rewrite *w, const uint8_t *pos, kv_slice value) {
+    size_t at = w->patch_count;
+    while (at > 0 && w->patches[at - 1].pos > pos) at--;
+    if (at == 0 || w->patches[at - 1].pos != pos) {
+        memmove(w->patches + at + 1, w->patches + at, (w->patch_count - at) * sizeof *w->patches);
+        w->patch_count++;
+    } else {
+        at--;
+    }
+    w->patches[at] = (kv_lp_patch){pos, kv_lp_str(value)};
+}
+
+static void plan_tail(rewrite *w, kv_slice field, kv_slice value) {
+    size_t at = 0;
+    while (at < w->tail_count && (w->tail[at].str.len != field.len || !kv_slice_eq(w->tail[at].str, field))) at += 2;
+    if (at == w->tail_count) {
+        w->tail[at] = kv_lp_str(field);
+        w->tail_count += 2;
+    }
+    w->tail[at + 1] = kv_lp_str(value);
+}
+
+/* Sets a few pairs in a listpack that stays one, with one allocation at most. False: it would not stay one, or there are more than a few. */
+static bool rewrite_small(kv_value *v, kv_arena *a, const kv_limits *limits, const kv_slice *pairs, size_t count, kv_status *status,
+                          size_t *created) {
+    if (count > KV_HASH_EDIT_INLINE) return false;
+    uint8_t *lp = small_of(v);
+    size_t longest = 0, bytes = 40 * count; /* more than the lengths of an item take */
+    for (size_t i = 0; i < 2 * count; i++) {
+        if (pairs[i].len > longest) longest = pairs[i].len;
+        if (!kv_add_size(bytes, pairs[i].len, &bytes)) return false;
+    }
+    if (longest > limits->hash_max_listpack_value || !kv_lp_fits(lp, bytes)) return false;
+    rewrite w;
+    w.patch_count = w.tail_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *pos = small_find(lp, pairs[2 * i]);
+        if (pos != NULL) plan_patch(&w, kv_lp_next(lp, pos), pairs[2 * i + 1]);
+        else plan_tail(&w, pairs[2 * i], pairs[2 * i + 1]);
+    }
+    if (kv_lp_count(lp) / 2 + w.tail_count / 2 > limits->hash_max_listpack_entries) return false;
+    *created = w.tail_count / 2;
+    lp = kv_lp_rewrite(a, lp, w.patches, w.patch_count, w.tail, w.tail_count);
+    *status = lp == NULL ? KV_ENOMEM : KV_OK;
+    if (lp != NULL) v->u.ptr = lp;
+    return true;
+}
+
+kv_status kv_hash_set_several(kv_value *v, kv_arena *a, const kv_limits *limits, const kv_slice *pairs, size_t count, int64_t expiry_ms,
+                              int64_t now_ms, kv_hash_changes *out) {
+    kv_status status;
+    kv_hash_changes all = {0, false};
+    kv_hash_change one;
+    bool keeps_small = expiry_ms == KV_HASH_NO_EXPIRY || expiry_ms == KV_HASH_KEEP_EXPIRY;
+    if (is_small(v) && keeps_small && rewrite_small(v, a, limits, pairs, count, &status, &all.created)) {
+        if (status == KV_OK) *out = all;
+        return status;
+    }
+    kv_hash_edit e;
+    status = kv_hash_edit_begin(&e, v, a, count);
+    if (status != KV_OK) return status;
+    for (size_t i = 0; i < count && status == KV_OK; i++) {
+        status = kv_hash_edit_set(&e, limits, pairs[2 * i], pairs[2 * i + 1], expiry_ms, now_ms, &one);
+        all.created += status == KV_OK && one.created;
+        all.expired |= status == KV_OK && one.expired;
+    }
+    kv_hash_edit_end(&e, status == KV_OK);
+    if (status == KV_OK) *out = all;
+    return status;
 }
 
 /* ---- expiry ---- */

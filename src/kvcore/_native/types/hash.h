@@ -66,6 +66,52 @@ kv_status kv_hash_delete(kv_value *v, kv_arena *a, kv_slice field, int64_t now_m
 /* Sets or clears (KV_HASH_NO_EXPIRY) a visible field's expiry; a time that is not after now does not remove the field. KV_ENOTFOUND. */
 kv_status kv_hash_set_expiry(kv_value *v, kv_arena *a, kv_slice field, int64_t expiry_ms, int64_t now_ms);
 
+/* ---- several fields as one change ----
+ * Begin, make the steps, then end: with `keep` all of them stay, without none. A step that fails has changed nothing by itself, and the earlier ones can
+ * still be kept or dropped; ending never fails. Meanwhile the hash is read through `now`, and changed by steps only. Small forms are changed in a copy;
+ * a table remembers what each step replaced. A step that deletes from a table is final: do not mix it with others. */
+typedef struct kv_hash_was { /* hash_big.c's: what a step replaced */
+    kv_slice field, value;
+    uint8_t *block; /* NULL: the field was absent */
+    int64_t expiry_ms;
+    bool in_place, leaves_heap;
+} kv_hash_was;
+
+#define KV_HASH_EDIT_INLINE 16
+typedef struct kv_hash_edit {
+    kv_value *now, *v; /* the hash as changed so far; the one to be changed */
+    kv_arena *arena;
+    kv_hash_was *steps; /* of a table: those made, oldest first */
+    size_t made, room;  /* room 0: changed directly */
+    kv_value copy;
+    kv_hash_was few[KV_HASH_EDIT_INLINE];
+} kv_hash_edit;
+
+/* For up to `steps` steps. A single one is made directly. KV_ENOMEM: nothing to end. */
+kv_status kv_hash_edit_begin(kv_hash_edit *e, kv_value *v, kv_arena *a, size_t steps);
+kv_status kv_hash_edit_set(kv_hash_edit *e, const kv_limits *limits, kv_slice field, kv_slice value, int64_t expiry_ms, int64_t now_ms,
+                           kv_hash_change *out);                                                       /* as kv_hash_set */
+kv_status kv_hash_edit_delete(kv_hash_edit *e, kv_slice field, int64_t now_ms);                        /* as kv_hash_delete */
+kv_status kv_hash_edit_set_expiry(kv_hash_edit *e, kv_slice field, int64_t expiry_ms, int64_t now_ms); /* as kv_hash_set_expiry */
+void kv_hash_edit_end(kv_hash_edit *e, bool keep);
+
+typedef struct kv_hash_changes {
+    size_t created; /* fields that were not there, or expired */
+    bool expired;   /* one of them was there, expired */
+} kv_hash_changes;
+/* Sets pairs[0] to pairs[1], pairs[2] to pairs[3], ...: `count` pairs, all or none. A field may come twice. */
+kv_status kv_hash_set_several(kv_value *v, kv_arena *a, const kv_limits *limits, const kv_slice *pairs, size_t count, int64_t expiry_ms,
+                              int64_t now_ms, kv_hash_changes *out);
+/* The same for the usual case of one. */
+static inline kv_status kv_hash_set_many(kv_value *v, kv_arena *a, const kv_limits *limits, const kv_slice *pairs, size_t count,
+                                         int64_t expiry_ms, int64_t now_ms, kv_hash_changes *out) {
+    if (count != 1) return kv_hash_set_several(v, a, limits, pairs, count, expiry_ms, now_ms, out);
+    kv_hash_change one;
+    kv_status status = kv_hash_set(v, a, limits, pairs[0], pairs[1], expiry_ms, now_ms, &one);
+    if (status == KV_OK) *out = (kv_hash_changes){one.created, one.expired};
+    return status;
+}
+
 /* ---- expiry ---- */
 int64_t kv_hash_next_expiry(const kv_value *v);                  /* the earliest expiry of any field, INT64_MAX: none. O(1) */
 size_t kv_hash_volatile_count(const kv_value *v);                /* fields that have an expiry, O(1) */

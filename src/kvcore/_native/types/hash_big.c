@@ -345,6 +345,104 @@ kv_status kv_hash_big_delete(kv_hash_big *h, kv_slice field, int64_t now_ms) {
     return KV_OK;
 }
 
+/* ---- steps that can be taken back ----
+ *
+ *   the field was      what a step does now                              confirm                  take back
+ *   absent             block into table and heap                         -                        block out of both
+ *   there, same size   expiry                                            value into the block     old expiry
+ *   there              fresh block into the table, and into the heap     old block out of the     old block in again in
+ *                      (in the old one's place when both expire)         heap, and freed          both places
+ *
+ * A block that was replaced keeps its place in the heap when the fresh one does not expire, for a place that was given up might not be had again. */
+
+static kv_status swap_in(kv_hash_big *h, const kv_table_pos *pos, uint8_t *block, kv_slice value, int64_t expiry_ms, kv_hash_was *was) {
+    parts now = read_block(block);
+    kv_slice field = kv_slice_of(block + now.field_at, now.field_len);
+    bool expires = expiry_ms != KV_HASH_NO_EXPIRY;
+    was->block = block;
+    was->in_place = value.len == now.value_len && expires == now.expires;
+    if (was->in_place) {
+        if (expires) kv_heap_update(&h->heap, get_position(block), expiry_ms);
+        return KV_OK;
+    }
+    if (expires && !now.expires && kv_heap_reserve(&h->heap, 1) != KV_OK) return KV_ENOMEM;
+    uint8_t *fresh = make_block(h->arena, field, value, expires);
+    if (fresh == NULL) return KV_ENOMEM;
+    pos->bucket->slot[pos->slot] = fresh;
+    if (expires && now.expires) {
+        uint32_t position = get_position(block);
+        set_position(fresh, position, NULL);
+        kv_heap_replace(&h->heap, position, fresh);
+        kv_heap_update(&h->heap, position, expiry_ms);
+    } else if (expires) {
+        (void)kv_heap_push(&h->heap, expiry_ms, fresh); /* cannot fail: reserved */
+    }
+    was->leaves_heap = now.expires && !expires;
+    return KV_OK;
+}
+
+kv_status kv_hash_big_try_put(kv_hash_big *h, kv_slice field, kv_slice value, int64_t expiry_ms, int64_t now_ms, kv_hash_change *change,
+                              kv_hash_was *was) {
+    kv_table_pos pos;
+    uint8_t *block = kv_table_locate(&h->table, hash_of(h, field), field, &pos);
+    *was = (kv_hash_was){.field = field, .value = value, .expiry_ms = KV_HASH_NO_EXPIRY};
+    *change = (kv_hash_change){true, false};
+    if (block != NULL) {
+        was->expiry_ms = expiry_of(h, block);
+        change->expired = change->created = was->expiry_ms <= now_ms;
+        if (expiry_ms == KV_HASH_KEEP_EXPIRY) expiry_ms = change->expired ? KV_HASH_NO_EXPIRY : was->expiry_ms;
+        return swap_in(h, &pos, block, value, expiry_ms, was);
+    }
+    if (expiry_ms == KV_HASH_KEEP_EXPIRY) expiry_ms = KV_HASH_NO_EXPIRY;
+    block = make_block(h->arena, field, value, expiry_ms != KV_HASH_NO_EXPIRY);
+    if (block == NULL) return KV_ENOMEM;
+    kv_status status = add_block(h, &pos, block, expiry_ms);
+    if (status != KV_OK) free_block(h->arena, block);
+    return status;
+}
+
+kv_status kv_hash_big_try_expiry(kv_hash_big *h, kv_slice field, int64_t expiry_ms, kv_hash_was *was) {
+    kv_table_pos pos;
+    uint8_t *block = kv_table_locate(&h->table, hash_of(h, field), field, &pos);
+    if (block == NULL) return KV_ENOTFOUND;
+    parts now = read_block(block);
+    kv_slice value = kv_slice_of(block + now.value_at, now.value_len);
+    *was = (kv_hash_was){.field = field, .value = value, .expiry_ms = expiry_of(h, block)};
+    return swap_in(h, &pos, block, value, expiry_ms, was);
+}
+
+void kv_hash_big_confirm(kv_hash_big *h, const kv_hash_was *was) {
+    if (was->block == NULL) return;
+    parts p = read_block(was->block);
+    if (was->in_place) {
+        if (p.value_len != 0) memmove(was->block + p.value_at, was->value.ptr, p.value_len);
+        return;
+    }
+    if (was->leaves_heap) (void)kv_heap_remove(&h->heap, get_position(was->block));
+    kv_arena_free(h->arena, was->block, p.bytes);
+}
+
+void kv_hash_big_take_back(kv_hash_big *h, const kv_hash_was *was) {
+    kv_table_pos pos;
+    uint8_t *now = kv_table_locate(&h->table, hash_of(h, was->field), was->field, &pos), *old = was->block;
+    bool expires = (now[0] & HEAD_EXPIRES) != 0;
+    if (was->in_place) {
+        if (expires) kv_heap_update(&h->heap, get_position(now), was->expiry_ms);
+        return;
+    }
+    if (old != NULL && expires && (old[0] & HEAD_EXPIRES) != 0) {
+        uint32_t position = get_position(now);
+        set_position(old, position, NULL);
+        kv_heap_replace(&h->heap, position, old);
+        kv_heap_update(&h->heap, position, was->expiry_ms);
+    } else if (expires) {
+        (void)kv_heap_remove(&h->heap, get_position(now));
+    }
+    if (old != NULL) pos.bucket->slot[pos.slot] = old;
+    else (void)kv_table_remove_at(&h->table, &pos);
+    free_block(h->arena, now);
+}
+
 /* ---- expiry ---- */
 
 int64_t kv_hash_big_next_expiry(const kv_hash_big *h) {

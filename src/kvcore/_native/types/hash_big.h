@@ -21,6 +21,13 @@ bool kv_hash_big_get(const kv_hash_big *h, kv_slice field, kv_hash_item *out);
 kv_status kv_hash_big_put(kv_hash_big *h, kv_slice field, kv_slice value, int64_t expiry_ms, int64_t now_ms, kv_hash_change *change);
 /* Only the expiry. KV_ENOTFOUND. */
 kv_status kv_hash_big_set_expiry(kv_hash_big *h, kv_slice field, int64_t expiry_ms);
+/* The same two as steps of a larger change: what has been is kept in *was. Either each step is confirmed, in the order in which they were made, or each
+ * is taken back, in the reverse order; neither can fail, and nothing else changes the table meanwhile. `field` and `value` live until then. */
+kv_status kv_hash_big_try_put(kv_hash_big *h, kv_slice field, kv_slice value, int64_t expiry_ms, int64_t now_ms, kv_hash_change *change,
+                              kv_hash_was *was);
+kv_status kv_hash_big_try_expiry(kv_hash_big *h, kv_slice field, int64_t expiry_ms, kv_hash_was *was);
+void kv_hash_big_confirm(kv_hash_big *h, const kv_hash_was *was);
+void kv_hash_big_take_back(kv_hash_big *h, const kv_hash_was *was);
 kv_status kv_hash_big_delete(kv_hash_big *h, kv_slice field, int64_t now_ms); /* KV_ENOTFOUND: absent, or expired */
 
 int64_t kv_hash_big_next_expiry(const kv_hash_big *h);

@@ -318,9 +318,22 @@ static kv_status remove_pack(kv_value *v, kv_arena *a, kv_slice item, int64_t co
     return KV_OK;
 }
 
+/* Several removals are made in a copy. */
+static kv_status remove_all_or_none(kv_value *v, kv_arena *a, kv_slice item, int64_t count, size_t *removed) {
+    if (count == 1 || count == -1) return remove_pack(v, a, item, count, removed);
+    if (kv_lp_find(pack(v), kv_lp_first(pack(v)), item, 0) == NULL) return KV_OK;
+    kv_value copy = {.enc = KV_ENC_LISTPACK, .u.ptr = kv_lp_dup(a, pack(v))};
+    if (copy.u.ptr == NULL) return KV_ENOMEM;
+    kv_status status = remove_pack(&copy, a, item, count, removed);
+    kv_lp_free(a, status == KV_OK ? pack(v) : pack(&copy));
+    if (status == KV_OK) v->u.ptr = copy.u.ptr;
+    else *removed = 0;
+    return status;
+}
+
 kv_status kv_list_remove(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice item, int64_t count, size_t *removed) {
     *removed = 0;
-    kv_status status = is_pack(v) ? remove_pack(v, a, item, count, removed) : kv_quicklist_remove(quick(v), item, count, removed);
+    kv_status status = is_pack(v) ? remove_all_or_none(v, a, item, count, removed) : kv_quicklist_remove(quick(v), item, count, removed);
     if (*removed > 0 && kv_list_length(v) > 0) shrink(v, a, limits, 2);
     return status;
 }
@@ -364,23 +377,6 @@ kv_status kv_list_insert(kv_value *v, kv_arena *a, const kv_limits *limits, kv_s
     return kv_quicklist_insert(quick(v), &pos, after, item);
 }
 
-/* The item lies in the block that the push changes, so it goes by way of a copy. */
-static kv_status rotate_pack(kv_value *v, kv_arena *a, kv_list_end from, kv_slice item) {
-    size_t bytes = item.len == 0 ? 1 : item.len;
-    uint8_t *copy = kv_arena_alloc(a, bytes);
-    if (copy == NULL) return KV_ENOMEM;
-    if (item.len > 0) memcpy(copy, item.ptr, item.len);
-    kv_slice text = kv_slice_of(copy, item.len);
-    kv_list_end to = from == KV_LIST_HEAD ? KV_LIST_TAIL : KV_LIST_HEAD;
-    kv_status status = push_pack(v, a, to, &text, 1);
-    if (status == KV_OK) {
-        status = delete_range(v, a, from == KV_LIST_HEAD ? 0 : -1, 1);
-        if (status != KV_OK) (void)delete_range(v, a, to == KV_LIST_HEAD ? 0 : -1, 1);
-    }
-    kv_arena_free(a, copy, bytes);
-    return status;
-}
-
 static kv_status rotate(kv_value *v, kv_arena *a, const kv_limits *limits, kv_list_end from, kv_slice item) {
     if (is_pack(v)) { /* the limits may have become lower since: what counts is the listpack without the item, and its text */
         const uint8_t *pos = kv_lp_at(pack(v), from == KV_LIST_HEAD ? 0 : -1);
@@ -388,9 +384,24 @@ static kv_status rotate(kv_value *v, kv_arena *a, const kv_limits *limits, kv_li
         kv_status status = grow_to(v, a, limits, bytes, kv_lp_count(pack(v)));
         if (status != KV_OK) return status;
     }
-    if (is_pack(v)) return rotate_pack(v, a, from, item);
+    if (is_pack(v)) {
+        kv_lp_rotate(pack(v), from == KV_LIST_HEAD);
+        return KV_OK;
+    }
     kv_status status = kv_quicklist_rotate(quick(v), end_of(from));
     if (status == KV_OK) shrink(v, a, limits, 2);
+    return status;
+}
+
+/* Taking the item out of the listpack may fail: that is done in a copy before it goes anywhere. */
+static kv_status move_by_copy(kv_value *src, kv_arena *src_arena, kv_list_end from, kv_value *dst, kv_arena *dst_arena, kv_list_end to,
+                              const kv_limits *limits, const kv_slice *item) {
+    kv_value rest = {.enc = KV_ENC_LISTPACK, .u.ptr = kv_lp_dup(src_arena, pack(src))};
+    if (rest.u.ptr == NULL) return KV_ENOMEM;
+    kv_status status = delete_range(&rest, src_arena, from == KV_LIST_HEAD ? 0 : -1, 1);
+    if (status == KV_OK) status = kv_list_push(dst, dst_arena, limits, to, item, 1);
+    kv_lp_free(src_arena, status == KV_OK ? pack(src) : pack(&rest));
+    if (status == KV_OK) src->u.ptr = rest.u.ptr;
     return status;
 }
 
@@ -401,6 +412,8 @@ kv_status kv_list_move(kv_value *src, kv_arena *src_arena, kv_list_end from, kv_
     kv_status status = kv_list_peek(src, from, scratch, &item);
     if (status != KV_OK) return status;
     if (src == dst) return from == to ? KV_OK : rotate(src, src_arena, limits, from, item);
+    if (is_pack(src) && !kv_lp_deletes_in_place(pack(src), kv_lp_at(pack(src), from == KV_LIST_HEAD ? 0 : -1)))
+        return move_by_copy(src, src_arena, from, dst, dst_arena, to, limits, &item);
     status = kv_list_push(dst, dst_arena, limits, to, &item, 1);
     if (status != KV_OK) return status;
     status = kv_list_drop(src, src_arena, limits, from, 1);

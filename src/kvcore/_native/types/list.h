@@ -74,10 +74,10 @@ kv_status kv_list_set(kv_value *v, kv_arena *a, const kv_limits *limits, int64_t
 /* KV_ENOTFOUND: no item equals `pivot`. KV_ENOMEM. O(items up to the pivot). */
 kv_status kv_list_insert(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice pivot, bool after, kv_slice item);
 /* Removes items that equal `item`: the first `count` from the head, or from the tail when negative, or all (0). *removed: how many. On
- * KV_ENOMEM a part may have been removed: *removed says how many. */
+ * KV_ENOMEM a part may have been removed from a quicklist: *removed says how many. */
 kv_status kv_list_remove(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice item, int64_t count, size_t *removed);
 /* Takes an item from one end of `src` and puts it at an end of `dst` (which may be the same list). KV_ENOTFOUND: src is empty.
- * KV_ENOMEM: both unchanged, unless even taking the pushed item back needed memory. The arenas may be the same. */
+ * KV_ENOMEM: both unchanged, unless `src` is a quicklist and even taking the pushed item back needed memory. The arenas may be the same. */
 kv_status kv_list_move(kv_value *src, kv_arena *src_arena, kv_list_end from, kv_value *dst, kv_arena *dst_arena, kv_list_end to,
                        const kv_limits *limits);
 

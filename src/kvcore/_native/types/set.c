@@ -486,6 +486,21 @@ kv_status kv_set_remove(kv_value *v, kv_arena *a, kv_slice member, bool *removed
     return KV_OK;
 }
 
+kv_status kv_set_draft(const kv_value *v, kv_arena *a, kv_value *draft) {
+    *draft = *v;
+    return v->enc == KV_ENC_HASHTABLE ? KV_OK : kv_set_copy(v, draft, a);
+}
+
+void kv_set_draft_end(kv_value *v, kv_arena *a, kv_value *draft, bool keep) {
+    if (draft->u.ptr == v->u.ptr) return;
+    kv_value dropped = keep ? *v : *draft;
+    if (keep) {
+        v->enc = draft->enc;
+        v->u = draft->u;
+    }
+    kv_set_free(&dropped, a);
+}
+
 /* Adding to a table can fail, taking back cannot: what was new is marked, a bit a member. */
 static kv_status add_many_to_table(big *b, const kv_slice *members, size_t count, size_t *added) {
     kv_arena *a = b->table.arena;

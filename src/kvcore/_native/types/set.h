@@ -78,6 +78,12 @@ kv_status kv_set_remove(kv_value *v, kv_arena *a, kv_slice member, bool *removed
 /* Removes all of `members` that are there, or none: SREM. *removed: how many. KV_ENOMEM. */
 kv_status kv_set_remove_many(kv_value *v, kv_arena *a, const kv_slice *members, size_t count, size_t *removed);
 
+/* For several changes that are to happen as one: *draft is what to change instead, a copy of a small set, or the table itself, from which members are
+ * removed without failing (a table that is added to is not taken back). Then the draft is kept, and the set is what it became, or dropped. KV_ENOMEM:
+ * there is no draft. */
+kv_status kv_set_draft(const kv_value *v, kv_arena *a, kv_value *draft);
+void kv_set_draft_end(kv_value *v, kv_arena *a, kv_value *draft, bool keep);
+
 /* ---- algebra ---- */
 /* Sets of which NULL stands for an empty one; `out` is a set made by kv_set_create_empty in `a`. On failure `out` is valid, with a part
  * of the result. Sources are not changed. */

@@ -90,26 +90,32 @@ static bool keeps_place(const uint8_t *lp, const uint8_t *pos, kv_slice member, 
     return true;
 }
 
-/* A move takes two changes, either of which may fail: they are made on a copy, so that a failure leaves the set whole. */
-static uint8_t *small_rescore(kv_arena *a, uint8_t *lp, const uint8_t *pos, kv_slice member, double score) {
+/* Gives the pair at `pos` another score. A move takes two changes, either of which may fail: they are made on a copy, so that a failure leaves the set
+ * whole; unless the set is `passing`, a copy itself, and of no use after a failure. */
+static kv_status small_rescore(kv_value *v, kv_arena *a, const uint8_t *pos, kv_slice member, double score, bool passing) {
     score_text buffer;
+    uint8_t *lp = small_of(v), *next;
     if (keeps_place(lp, pos, member, score)) {
         kv_lp_item item = score_item(score, &buffer);
-        return kv_lp_splice(a, lp, kv_lp_next(lp, pos), 1, &item, 1, NULL);
+        next = kv_lp_splice(a, lp, kv_lp_next(lp, pos), 1, &item, 1, NULL);
+        if (next != NULL) v->u.ptr = next;
+        return next == NULL ? KV_ENOMEM : KV_OK;
     }
-    uint8_t *copy = kv_lp_dup(a, lp);
-    if (copy == NULL) return NULL;
-    uint8_t *next = kv_lp_splice(a, copy, copy + (pos - lp), 2, NULL, 0, NULL);
+    uint8_t *work = passing ? lp : kv_lp_dup(a, lp);
+    if (work == NULL) return KV_ENOMEM;
+    next = kv_lp_splice(a, work, work + (pos - lp), 2, NULL, 0, NULL);
     if (next != NULL) {
-        copy = next;
-        next = small_insert(a, copy, member, score);
+        work = next;
+        if (passing) v->u.ptr = work;
+        next = small_insert(a, work, member, score);
     }
     if (next == NULL) {
-        kv_lp_free(a, copy);
-        return NULL;
+        if (!passing) kv_lp_free(a, work);
+        return KV_ENOMEM;
     }
-    kv_lp_free(a, lp);
-    return next;
+    if (!passing) kv_lp_free(a, lp);
+    v->u.ptr = next;
+    return KV_OK;
 }
 
 static kv_zset_ranks small_range(const uint8_t *lp, const kv_zrange *range) {
@@ -317,25 +323,39 @@ bool kv_zset_score(const kv_value *v, kv_slice member, double *score) {
 /* May another member go into the listpack? */
 static bool member_fits(const uint8_t *lp, const kv_limits *limits, kv_slice member) {
     return kv_lp_count(lp) / 2 < limits->zset_max_listpack_entries && member.len <= limits->zset_max_listpack_value &&
-           kv_lp_fits(lp, kv_lp_item_bytes(kv_lp_str(member)) + KV_DOUBLE_MAX + 2);
+           kv_lp_fits(lp, member.len + KV_DOUBLE_MAX + 12) /* the two items, with their lengths */;
 }
+
+/* What adding a member to a listpack comes to: *pos is where it is, *score what it is to have. */
+__attribute__((always_inline)) static inline kv_status decide_small(const uint8_t *lp, kv_slice member, unsigned flags, double *score,
+                                                                    const uint8_t **pos, kv_zadd_outcome *out) {
+    *pos = small_find(lp, member);
+    double old = *pos == NULL ? 0 : small_score(kv_lp_next(lp, *pos));
+    return kv_zadd_decide(*pos != NULL, old, flags, score, out);
+}
+
+/* Adds it (pos NULL) or gives it the score. */
+static kv_status put_small(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice member, double score, const uint8_t *pos,
+                           bool passing) {
+    if (pos != NULL) return small_rescore(v, a, pos, member, score, passing);
+    if (!member_fits(small_of(v), limits, member)) {
+        kv_status status = to_big(v, a);
+        return status == KV_OK ? kv_zset_big_insert(big_of(v), member, score) : status;
+    }
+    uint8_t *lp = small_insert(a, small_of(v), member, score);
+    if (lp == NULL) return KV_ENOMEM;
+    v->u.ptr = lp;
+    return KV_OK;
+}
+
+static bool is_change(kv_zadd_outcome outcome) { return outcome == KV_ZADD_ADDED || outcome == KV_ZADD_UPDATED; }
 
 static kv_status add_small(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice member, double score, unsigned flags,
                            kv_zadd_outcome *out, double *result) {
-    uint8_t *lp = small_of(v);
-    const uint8_t *pos = small_find(lp, member);
-    double old = pos == NULL ? 0 : small_score(kv_lp_next(lp, pos));
+    const uint8_t *pos;
     kv_zadd_outcome outcome;
-    kv_status status = kv_zadd_decide(pos != NULL, old, flags, &score, &outcome);
-    if (status != KV_OK) return status;
-    if (outcome == KV_ZADD_ADDED && !member_fits(lp, limits, member)) {
-        status = to_big(v, a);
-        if (status == KV_OK) status = kv_zset_big_insert(big_of(v), member, score);
-    } else if (outcome == KV_ZADD_ADDED || outcome == KV_ZADD_UPDATED) {
-        lp = pos == NULL ? small_insert(a, lp, member, score) : small_rescore(a, lp, pos, member, score);
-        if (lp == NULL) return KV_ENOMEM;
-        v->u.ptr = lp;
-    }
+    kv_status status = decide_small(small_of(v), member, flags, &score, &pos, &outcome);
+    if (status == KV_OK && is_change(outcome)) status = put_small(v, a, limits, member, score, pos, false);
     if (status != KV_OK) return status;
     *out = outcome;
     if (result != NULL && outcome != KV_ZADD_REFUSED) *result = score;
@@ -355,6 +375,108 @@ kv_status kv_zset_remove(kv_value *v, kv_arena *a, kv_slice member) {
     uint8_t *lp = kv_lp_splice(a, small_of(v), pos, 2, NULL, 0, NULL);
     if (lp == NULL) return KV_ENOMEM;
     v->u.ptr = lp;
+    return KV_OK;
+}
+
+/* ---- several members, all or none: in a copy of a listpack; in a skiplist by steps that can be taken back ---- */
+
+static void take_over(kv_value *v, kv_arena *a, kv_value *copy, bool keep) {
+    kv_value old = {.enc = v->enc, .u = v->u};
+    if (keep) {
+        v->enc = copy->enc;
+        v->u = copy->u;
+    }
+    kv_zset_free(keep ? &old : copy, a);
+}
+
+static void tally(kv_zset_added *all, kv_zadd_outcome outcome) {
+    all->last = outcome;
+    all->added += outcome == KV_ZADD_ADDED;
+    all->updated += outcome == KV_ZADD_UPDATED;
+}
+
+/* One step in a set whose listpack is `shared` with the set that is to be changed, until something changes. */
+static kv_status add_to_copy(kv_value *copy, kv_arena *a, const kv_limits *limits, kv_slice member, double score, unsigned flags,
+                             const uint8_t *shared, kv_zset_added *all) {
+    kv_zadd_outcome outcome = KV_ZADD_REFUSED;
+    const uint8_t *pos;
+    kv_status status;
+    if (!is_small(copy)) {
+        status = kv_zset_big_add(big_of(copy), member, score, flags, &outcome, &all->score);
+        tally(all, outcome);
+        return status;
+    }
+    status = decide_small(small_of(copy), member, flags, &score, &pos, &outcome);
+    if (status != KV_OK) return status;
+    if (is_change(outcome)) {
+        if (small_of(copy) == shared) {
+            uint8_t *lp = kv_lp_dup(a, shared);
+            if (lp == NULL) return KV_ENOMEM;
+            copy->u.ptr = lp;
+            if (pos != NULL) pos = lp + (pos - shared);
+        }
+        status = put_small(copy, a, limits, member, score, pos, true);
+    }
+    if (outcome != KV_ZADD_REFUSED) all->score = score;
+    tally(all, outcome);
+    return status;
+}
+
+static kv_status add_many_small(kv_value *v, kv_arena *a, const kv_limits *limits, const kv_slice *members, size_t stride,
+                                const double *scores, size_t count, unsigned flags, kv_zset_added *all) {
+    const uint8_t *shared = small_of(v);
+    kv_value copy = {.type = KV_ZSET, .enc = v->enc, .u = v->u};
+    kv_status status = KV_OK;
+    for (size_t i = 0; i < count && status == KV_OK; i++)
+        status = add_to_copy(&copy, a, limits, members[i * stride], scores[i], flags, shared, all);
+    if (copy.u.ptr != shared) take_over(v, a, &copy, status == KV_OK);
+    return status;
+}
+
+#define INLINE_STEPS 16
+
+static kv_status add_many_big(kv_zset_big *z, kv_arena *a, const kv_slice *members, size_t stride, const double *scores, size_t count,
+                              unsigned flags, kv_zset_added *all) {
+    kv_zset_was few[INLINE_STEPS], *steps = few;
+    size_t bytes = 0, made = 0;
+    if (count > INLINE_STEPS) steps = kv_mul_size(count, sizeof *steps, &bytes) ? kv_arena_alloc(a, bytes) : NULL;
+    if (steps == NULL) return KV_ENOMEM;
+    kv_znode_pool pool = {0};
+    kv_status status = KV_OK;
+    for (; made < count && status == KV_OK; made += status == KV_OK) {
+        kv_zadd_outcome outcome = KV_ZADD_REFUSED;
+        status = kv_zset_big_try_add(z, members[made * stride], scores[made], flags, &outcome, &all->score, &pool, &steps[made]);
+        tally(all, outcome);
+    }
+    while (status != KV_OK && made > 0) kv_zset_big_take_back(z, &pool, &steps[--made]);
+    kv_zset_big_steps_end(z, &pool);
+    if (steps != few) kv_arena_free(a, steps, bytes);
+    return status;
+}
+
+kv_status kv_zset_add_several(kv_value *v, kv_arena *a, const kv_limits *limits, const kv_slice *members, size_t stride,
+                              const double *scores, size_t count, unsigned flags, kv_zset_added *out) {
+    kv_zset_added all = {.last = KV_ZADD_REFUSED};
+    kv_status status = is_small(v) ? add_many_small(v, a, limits, members, stride, scores, count, flags, &all)
+                                   : add_many_big(big_of(v), a, members, stride, scores, count, flags, &all);
+    if (status == KV_OK) *out = all;
+    return status;
+}
+
+kv_status kv_zset_remove_many(kv_value *v, kv_arena *a, const kv_slice *members, size_t count, size_t *removed) {
+    bool copied = is_small(v) && count > 1;
+    kv_value copy = {.type = KV_ZSET, .enc = v->enc, .u = v->u};
+    if (copied && (copy.u.ptr = kv_lp_dup(a, small_of(v))) == NULL) return KV_ENOMEM;
+    kv_value *from = copied ? &copy : v;
+    kv_status status = KV_OK;
+    size_t gone = 0;
+    for (size_t i = 0; i < count && status != KV_ENOMEM && kv_zset_length(from) > 0; i++) {
+        status = kv_zset_remove(from, a, members[i]);
+        gone += status == KV_OK;
+    }
+    if (copied) take_over(v, a, &copy, status != KV_ENOMEM);
+    if (status == KV_ENOMEM) return status;
+    *removed = gone;
     return KV_OK;
 }
 

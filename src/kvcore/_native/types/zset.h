@@ -65,7 +65,27 @@ typedef enum kv_zadd_outcome {
 /* KV_ENAN: the score is, or the sum would be, not a number. *result (may be NULL): the score now, unless refused. */
 kv_status kv_zset_add(kv_value *v, kv_arena *a, const kv_limits *limits, kv_slice member, double score, unsigned flags,
                       kv_zadd_outcome *out, double *result);
-kv_status kv_zset_remove(kv_value *v, kv_arena *a, kv_slice member);                /* KV_ENOTFOUND */
+typedef struct kv_zset_added {
+    size_t added, updated;
+    kv_zadd_outcome last; /* of the last member */
+    double score;         /* its score now, unless refused */
+} kv_zset_added;
+/* Adds members[0], members[stride], ... with scores[0], scores[1], ...: `count` members, all as kv_zset_add would, or none. */
+kv_status kv_zset_add_several(kv_value *v, kv_arena *a, const kv_limits *limits, const kv_slice *members, size_t stride,
+                              const double *scores, size_t count, unsigned flags, kv_zset_added *out);
+/* The same for the usual case of one. */
+static inline kv_status kv_zset_add_many(kv_value *v, kv_arena *a, const kv_limits *limits, const kv_slice *members, size_t stride,
+                                         const double *scores, size_t count, unsigned flags, kv_zset_added *out) {
+    if (count != 1) return kv_zset_add_several(v, a, limits, members, stride, scores, count, flags, out);
+    kv_zadd_outcome outcome;
+    double score = 0;
+    kv_status status = kv_zset_add(v, a, limits, members[0], scores[0], flags, &outcome, &score);
+    if (status == KV_OK) *out = (kv_zset_added){outcome == KV_ZADD_ADDED, outcome == KV_ZADD_UPDATED, outcome, score};
+    return status;
+}
+kv_status kv_zset_remove(kv_value *v, kv_arena *a, kv_slice member); /* KV_ENOTFOUND */
+/* Removes all of `members` that are there, or none. *removed: how many. */
+kv_status kv_zset_remove_many(kv_value *v, kv_arena *a, const kv_slice *members, size_t count, size_t *removed);
 bool kv_zset_rank(const kv_value *v, kv_slice member, size_t *rank, double *score); /* 0 is the lowest score; score may be NULL */
 
 /* ---- ranges ---- */

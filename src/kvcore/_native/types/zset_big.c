@@ -129,7 +129,8 @@ bool kv_zset_big_score(const kv_zset_big *z, kv_slice member, double *score) {
     return true;
 }
 
-static kv_status insert_at(kv_zset_big *z, const kv_table_pos *pos, kv_slice member, double score) {
+/* *made: the element. */
+static kv_status insert_at(kv_zset_big *z, const kv_table_pos *pos, kv_slice member, double score, kv_zelem **made) {
     kv_status status = kv_table_reserve_for(&z->table, pos->hash);
     if (status != KV_OK) return status;
     kv_zelem *elem = kv_zelem_new(z->arena, score, member);
@@ -137,7 +138,10 @@ static kv_status insert_at(kv_zset_big *z, const kv_table_pos *pos, kv_slice mem
     status = kv_skiplist_insert(&z->list, elem, NULL);
     if (status == KV_OK) {
         status = kv_table_insert(&z->table, pos->hash, elem);
-        if (status == KV_OK) return KV_OK;
+        if (status == KV_OK) {
+            *made = elem;
+            return KV_OK;
+        }
         kv_skiplist_remove(&z->list, score, member);
     }
     kv_zelem_free(z->arena, elem);
@@ -146,7 +150,8 @@ static kv_status insert_at(kv_zset_big *z, const kv_table_pos *pos, kv_slice mem
 
 kv_status kv_zset_big_insert(kv_zset_big *z, kv_slice member, double score) {
     kv_table_pos pos = {.hash = hash_of(z, member)};
-    return insert_at(z, &pos, member, score);
+    kv_zelem *made;
+    return insert_at(z, &pos, member, score, &made);
 }
 
 kv_status kv_zset_big_add(kv_zset_big *z, kv_slice member, double score, unsigned flags, kv_zadd_outcome *out, double *result) {
@@ -154,13 +159,42 @@ kv_status kv_zset_big_add(kv_zset_big *z, kv_slice member, double score, unsigne
     kv_zelem *elem = kv_table_locate(&z->table, hash_of(z, member), member, &pos);
     kv_zadd_outcome outcome;
     kv_status status = kv_zadd_decide(elem != NULL, elem == NULL ? 0 : elem->score, flags, &score, &outcome);
-    if (status == KV_OK && outcome == KV_ZADD_ADDED) status = insert_at(z, &pos, member, score);
+    if (status == KV_OK && outcome == KV_ZADD_ADDED) status = insert_at(z, &pos, member, score, &elem);
     if (status == KV_OK && outcome == KV_ZADD_UPDATED) status = kv_skiplist_update(&z->list, elem, score);
     if (status != KV_OK) return status;
     *out = outcome;
     if (result != NULL && outcome != KV_ZADD_REFUSED) *result = score;
     return KV_OK;
 }
+
+kv_status kv_zset_big_try_add(kv_zset_big *z, kv_slice member, double score, unsigned flags, kv_zadd_outcome *out, double *result,
+                              kv_znode_pool *pool, kv_zset_was *was) {
+    kv_table_pos pos;
+    kv_zelem *elem = kv_table_locate(&z->table, hash_of(z, member), member, &pos);
+    kv_zset_was before = {.elem = NULL, .score = elem == NULL ? 0 : elem->score};
+    kv_zadd_outcome outcome;
+    kv_status status = kv_zadd_decide(elem != NULL, before.score, flags, &score, &outcome);
+    if (status == KV_OK && outcome == KV_ZADD_ADDED) {
+        status = insert_at(z, &pos, member, score, &before.elem);
+        before.added = true;
+    } else if (status == KV_OK && outcome == KV_ZADD_UPDATED) {
+        status = kv_skiplist_rescore(&z->list, elem, score, pool);
+        before.elem = elem;
+    }
+    if (status != KV_OK) return status;
+    *out = outcome;
+    if (outcome != KV_ZADD_REFUSED) *result = score;
+    *was = before;
+    return KV_OK;
+}
+
+void kv_zset_big_take_back(kv_zset_big *z, kv_znode_pool *pool, const kv_zset_was *was) {
+    if (was->elem == NULL) return;
+    if (was->added) (void)kv_zset_big_remove(z, kv_zelem_member(was->elem));
+    else kv_skiplist_rescore_back(&z->list, was->elem, was->score, pool);
+}
+
+void kv_zset_big_steps_end(kv_zset_big *z, kv_znode_pool *pool) { kv_skiplist_pool_free(&z->list, pool); }
 
 bool kv_zset_big_remove(kv_zset_big *z, kv_slice member) {
     kv_zelem *elem = kv_table_remove(&z->table, hash_of(z, member), member);

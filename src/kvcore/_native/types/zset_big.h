@@ -18,6 +18,17 @@ bool kv_zset_big_check(const kv_zset_big *z);
 bool kv_zset_big_score(const kv_zset_big *z, kv_slice member, double *score);
 kv_status kv_zset_big_insert(kv_zset_big *z, kv_slice member, double score); /* the member is not there */
 kv_status kv_zset_big_add(kv_zset_big *z, kv_slice member, double score, unsigned flags, kv_zadd_outcome *out, double *result);
+/* The same as a step of a larger change, which takes its steps back, the last one first, when a later one fails. Neither taking back nor
+ * kv_zset_big_steps_end can fail. */
+typedef struct kv_zset_was {
+    kv_zelem *elem; /* NULL: nothing was changed */
+    double score;   /* the old one, unless added */
+    bool added;
+} kv_zset_was;
+kv_status kv_zset_big_try_add(kv_zset_big *z, kv_slice member, double score, unsigned flags, kv_zadd_outcome *out, double *result,
+                              kv_znode_pool *pool, kv_zset_was *was);
+void kv_zset_big_take_back(kv_zset_big *z, kv_znode_pool *pool, const kv_zset_was *was);
+void kv_zset_big_steps_end(kv_zset_big *z, kv_znode_pool *pool);
 bool kv_zset_big_remove(kv_zset_big *z, kv_slice member);
 void kv_zset_big_remove_ranks(kv_zset_big *z, size_t first, size_t count); /* they are there */
 bool kv_zset_big_rank(const kv_zset_big *z, kv_slice member, size_t *rank, double *score);
