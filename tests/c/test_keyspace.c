@@ -146,6 +146,43 @@ static void do_set(world *w, place *p) {
     look_again(p);
 }
 
+enum { PUTS = 24 };
+
+/* Several strings at once, in one database each; some keys twice. All or none. */
+static void do_puts(world *w) {
+    static uint8_t texts[PUTS][TEXT_MAX];
+    static place places[PUTS];
+    kv_put puts[PUTS];
+    size_t lens[PUTS], count = 1 + below(w, PUTS), made = 0;
+    kv_expire_rule rule = (kv_expire_rule)below(w, 3);
+    int64_t expire_ms = w->now_ms + (int64_t)below(w, 1000);
+    bool keep = below(w, 4) != 0;
+    for (size_t i = 0; i < count; i++) {
+        locate(w, &places[i]);
+        if (i > 0 && below(w, 4) == 0) places[i] = places[i - 1];
+        lens[i] = some_text(w, texts[i]);
+    }
+    arm(w);
+    for (; made < count; made++) {
+        const place *p = &places[made];
+        kv_value *old = kv_keydb_find(p->keydb, p->hash, p->key);
+        kv_slice text = kv_slice_of(texts[made], lens[made]);
+        if (kv_keydb_prepare_string(p->keydb, p->hash, p->key, old, text, rule, expire_ms, made, &puts[made]) != KV_OK) break;
+    }
+    keep = keep && made == count;
+    for (size_t i = 0; keep && i < count; i++) kv_keydb_commit(&puts[i]);
+    while (!keep && made > 0) kv_keydb_withdraw(&puts[--made]);
+    disarm(w);
+    for (size_t i = 0; keep && i < count; i++) {
+        model_key *m = places[i].model;
+        expect_rule(m, rule, expire_ms);
+        m->kind = 1;
+        m->len = lens[i];
+        memcpy(m->text, texts[i], lens[i]);
+    }
+    for (size_t i = 0; i < count; i++) look_again(&places[i]);
+}
+
 static void do_append(world *w, place *p) {
     if (p->model->kind != 1 || p->model->len > TEXT_MAX - 20) return;
     size_t more = below(w, 20);
@@ -387,7 +424,8 @@ static void run(uint64_t seed, unsigned shards, int steps, bool faults) {
         locate(w, &p);
         CHECK(p.keydb != NULL);
         uint64_t what = below(w, 100);
-        if (what < 30) do_set(w, &p);
+        if (what < 22) do_set(w, &p);
+        else if (what < 30) do_puts(w);
         else if (what < 40) do_append(w, &p);
         else if (what < 52) do_expire(w, &p);
         else if (what < 62) do_delete(w, &p);

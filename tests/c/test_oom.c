@@ -4,14 +4,12 @@
  *
  * For allocation k = 1, 2, ... until the command needs no more: allocation k fails, once or from there on. Then
  *   - the reply is an error or a success, or the client hears that its reply was lost;
- *   - the store is sound, and after an error it holds what it held before; but commands that write several pairs may have written some, and those are
- *     announced: watchers fail, and the change has its sequence number;
+ *   - the store is sound, and after an error it holds what it held before, and no sequence number was given (test_oom_whole.c has the larger inputs);
  *   - the next command works: no lock was kept;
  *   - nothing has leaked (the address sanitizer looks at the end).
  *
  * OOM_PERCENT (5) of the steps are tried, all with 100; OOM_SEED chooses which; OOM_COMMAND names one command. */
 #include <stdbool.h>
-#include <strings.h>
 
 #include "client.h"
 #include "engine/engine.h"
@@ -132,13 +130,6 @@ static bool is_excluded(const char *command) {
     return false;
 }
 
-static bool takes_pairs(const char *name) {
-    static const char *const names[] = {"mset", "msetnx", "msetex", "hset", "hmset", "hsetex", "zadd"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcasecmp(name, names[i]) == 0) return true;
-    return false;
-}
-
 static uint64_t sequence_of(kvcore_store *store) { return atomic_load(&kvcore_store_engine(store)->sequence); }
 
 /* Allocation k fails. False: the step needs fewer than k. */
@@ -163,9 +154,9 @@ static bool try_step(const example *e, int at, int k, bool forever, const char *
     CHECK(sound);
     if (outcome == KVCORE_DONE && c.reply[0] == '-' && strncmp(c.reply, "-UNBLOCKED", 10) != 0) {
         digest(&judge, after);
-        bool changed = strcmp(before, after) != 0, announced = sequence_of(store) > sequence && takes_pairs(e->steps[at].words[0]);
-        if (changed && !announced) show(&e->steps[at], k, forever, c.reply);
-        CHECK(!changed || announced);
+        bool changed = strcmp(before, after) != 0, announced = sequence_of(store) > sequence && strncmp(c.reply, "-OOM", 4) == 0;
+        if (changed || announced) show(&e->steps[at], k, forever, c.reply);
+        CHECK(!changed && !announced);
     }
     RUN(&judge, "+OK|", "SET probe v");
     RUN(&judge, "$1|v|", "GET probe");

@@ -71,7 +71,7 @@ void kv_keydb_unindex(kv_keydb *db, kv_value *v) {
 }
 
 /* An expiry that stays keeps its place in the heap; the rest goes in before anything comes out, for an emptied heap forgets what was reserved. */
-static void reindex(kv_keydb *db, kv_value *old, kv_value *fresh) {
+void kv_keydb_reindex(kv_keydb *db, kv_value *old, kv_value *fresh) {
     if (kv_entry_expire_ms(fresh) >= 0 && kv_entry_expire_ms(old) >= 0) {
         uint32_t pos = kv_entry_expire_pos(old);
         kv_heap_replace(&db->expires, pos, fresh);
@@ -89,7 +89,7 @@ kv_status kv_keydb_install(kv_keydb *db, uint64_t hash, kv_value *old, kv_value 
         kv_keydb_index(db, fresh);
     } else {
         (void)kv_table_replace(&db->keys, hash, old, fresh);
-        reindex(db, old, fresh);
+        kv_keydb_reindex(db, old, fresh);
     }
     kv_keydb_publish_counts(db);
     return KV_OK;

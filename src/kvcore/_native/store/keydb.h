@@ -20,6 +20,8 @@ kv_status kv_keydb_install(kv_keydb *db, uint64_t hash, kv_value *old, kv_value 
 /* The indexes part alone, for an entry that is in the table already. */
 void kv_keydb_index(kv_keydb *db, kv_value *v);
 void kv_keydb_unindex(kv_keydb *db, kv_value *v);
+/* `fresh` takes over from `old` in the indexes. */
+void kv_keydb_reindex(kv_keydb *db, kv_value *old, kv_value *fresh);
 /* Version and access clock of a written entry; `old` is what it replaces, or NULL. */
 void kv_keydb_stamp(const kv_keydb *db, kv_value *v, const kv_value *old);
 

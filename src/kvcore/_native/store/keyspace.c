@@ -1,7 +1,10 @@
 /* Reading and changing keys.
  *
  * Every change that alters an entry's layout builds a fresh block beside the old one, installs it (table slot, heap positions), and only then gives
- * the old one up: an allocation that fails leaves the key as it was. When the new string fits the block that is there, it is written in place. */
+ * the old one up: an allocation that fails leaves the key as it was. When the new string fits the block that is there, it is written in place.
+ *
+ * Several keys at once (MSET) are prepared first: fresh entries stand in the table in place of the old ones, which are kept and still indexed, and what
+ * fits into the block that is there waits. Then either all is committed in that order, or all is withdrawn in the reverse order. */
 #include "store/keyspace.h"
 
 #include "store/keydb.h"
@@ -16,6 +19,9 @@ void kv_keydb_prefetch(const kv_keydb *db, uint64_t hash) {
 void kv_keydb_prefetch_entry(const kv_keydb *db, uint64_t hash) {
     if (db != NULL) kv_table_prefetch_entry(&db->keys, hash);
 }
+
+/* On the way of every SET: inlined there although MSET uses them too. */
+#define HOT __attribute__((always_inline)) static inline
 
 /* The value that an entry is to get: text for embedded and raw strings, `value` for what is ready made. */
 typedef struct content {
@@ -39,7 +45,7 @@ static void fill(kv_value *v, const content *what, bool expires, int64_t expire_
 }
 
 /* Does the content fit the old entry's very block? Then no pointer changes anywhere. */
-static bool same_block(const kv_value *old, kv_layout layout) {
+HOT bool same_block(const kv_value *old, kv_layout layout) {
     kv_layout now = kv_entry_layout(old);
     if (now.fields || layout.fields) return false;                            /* the field index would have to be looked at */
     if (now.expires && kv_entry_expire_pos(old) == KV_POS_NONE) return false; /* see kv_keydb_persist: room, but in no index */
@@ -47,7 +53,7 @@ static bool same_block(const kv_value *old, kv_layout layout) {
            kv_arena_good_size(kv_layout_bytes(now)) == kv_arena_good_size(kv_layout_bytes(layout));
 }
 
-static void overwrite(kv_keydb *db, kv_value *old, const content *what, bool expires, int64_t expire_ms) {
+HOT void overwrite(kv_keydb *db, kv_value *old, const content *what, bool expires, int64_t expire_ms) {
     kv_value before = {.type = old->type, .enc = old->enc};
     if ((old->flags & KV_VALUE_EMBEDDED) == 0) before.u = old->u;
     fill(old, what, expires, expire_ms);
@@ -77,30 +83,53 @@ static kv_status put(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, c
     return KV_OK;
 }
 
-kv_status kv_keydb_set_int(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, int64_t num, kv_expire_rule rule, int64_t expire_ms,
-                           kv_value **out) {
-    content what = {.value = {.type = KV_STRING, .enc = KV_ENC_INT, .u.num = num}};
-    kv_layout layout = {.expires = resolve_expiry(old, rule, &expire_ms), .key_len = key.len};
-    return put(db, hash, key, old, &what, layout, expire_ms, out);
+/* What a string becomes beside this key. A raw one owns its block until somebody takes it over. */
+typedef struct plan {
+    content what;
+    kv_layout layout;
+    int64_t expire_ms;
+} plan;
+
+HOT void plan_int(plan *p, kv_slice key, const kv_value *old, int64_t num, kv_expire_rule rule, int64_t expire_ms) {
+    p->what = (content){.value = {.type = KV_STRING, .enc = KV_ENC_INT, .u.num = num}};
+    p->layout = (kv_layout){.expires = resolve_expiry(old, rule, &expire_ms), .key_len = key.len};
+    p->expire_ms = expire_ms;
 }
 
-/* A string that is not to become an integer: what INCRBYFLOAT leaves. */
-kv_status kv_keydb_set_text(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_slice bytes, kv_expire_rule rule,
-                            int64_t expire_ms, kv_value **out) {
+HOT kv_status plan_text(plan *p, kv_arena *arena, kv_slice key, const kv_value *old, kv_slice bytes, kv_expire_rule rule,
+                        int64_t expire_ms) {
     bool expires = resolve_expiry(old, rule, &expire_ms);
-    kv_layout layout = {.expires = expires, .key_len = key.len};
-    content what = {.value = {.type = KV_STRING, .enc = KV_ENC_EMBSTR}, .text = bytes};
+    p->layout = (kv_layout){.expires = expires, .key_len = key.len};
+    p->what = (content){.value = {.type = KV_STRING, .enc = KV_ENC_EMBSTR}, .text = bytes};
+    p->expire_ms = expire_ms;
     /* Valkey decides before it drops an old expiry. */
     if (kv_entry_embeds(key.len, bytes.len, expires || (old != NULL && kv_entry_expire_ms(old) >= 0))) {
-        layout.embedded = true;
-        layout.text_len = bytes.len;
-        return put(db, hash, key, old, &what, layout, expire_ms, out);
+        p->layout.embedded = true;
+        p->layout.text_len = bytes.len;
+        return KV_OK;
     }
-    what.value.enc = KV_ENC_RAW;
-    what.value.u.ptr = kv_str_new(db->arena, bytes, 0);
-    if (what.value.u.ptr == NULL) return KV_ENOMEM;
-    kv_status status = put(db, hash, key, old, &what, layout, expire_ms, out);
-    if (status != KV_OK) kv_str_free(db->arena, what.value.u.ptr);
+    p->what.value.enc = KV_ENC_RAW;
+    p->what.value.u.ptr = kv_str_new(arena, bytes, 0);
+    return p->what.value.u.ptr == NULL ? KV_ENOMEM : KV_OK;
+}
+
+static void drop_raw(kv_arena *arena, const kv_value *value) {
+    if (value->enc == KV_ENC_RAW) kv_str_free(arena, value->u.ptr);
+}
+
+kv_status kv_keydb_set_int(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, int64_t num, kv_expire_rule rule, int64_t expire_ms,
+                           kv_value **out) {
+    plan p;
+    plan_int(&p, key, old, num, rule, expire_ms);
+    return put(db, hash, key, old, &p.what, p.layout, p.expire_ms, out);
+}
+
+kv_status kv_keydb_set_text(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_slice bytes, kv_expire_rule rule,
+                            int64_t expire_ms, kv_value **out) {
+    plan p;
+    if (plan_text(&p, db->arena, key, old, bytes, rule, expire_ms) != KV_OK) return KV_ENOMEM;
+    kv_status status = put(db, hash, key, old, &p.what, p.layout, p.expire_ms, out);
+    if (status != KV_OK) drop_raw(db->arena, &p.what.value);
     return status;
 }
 
@@ -109,6 +138,63 @@ kv_status kv_keydb_set_string(kv_keydb *db, uint64_t hash, kv_slice key, kv_valu
     int64_t num;
     if (bytes.len <= 20 && kv_parse_i64(bytes, &num)) return kv_keydb_set_int(db, hash, key, old, num, rule, expire_ms, out);
     return kv_keydb_set_text(db, hash, key, old, bytes, rule, expire_ms, out);
+}
+
+/* ---- several strings, all or none ---- */
+
+/* A fresh entry goes into the table at once, where the next look-up of the same key finds it; the indexes follow when it is committed, but for a new
+ * key, which is complete. NULL: no memory. */
+static kv_value *stage(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, const plan *p, size_t pending) {
+    if (p->layout.expires && kv_heap_reserve(&db->expires, pending + 1) != KV_OK) return NULL;
+    kv_value *fresh = kv_entry_new(db->arena, p->layout, key);
+    if (fresh == NULL) return NULL;
+    fill(fresh, &p->what, p->layout.expires, p->expire_ms);
+    kv_keydb_stamp(db, fresh, old);
+    if (old != NULL) {
+        (void)kv_table_replace(&db->keys, hash, old, fresh);
+    } else if (kv_keydb_install(db, hash, NULL, fresh) != KV_OK) {
+        kv_entry_free(db->arena, fresh);
+        return NULL;
+    }
+    return fresh;
+}
+
+kv_status kv_keydb_prepare_string(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_slice bytes, kv_expire_rule rule,
+                                  int64_t expire_ms, size_t pending, kv_put *out) {
+    plan p;
+    int64_t num;
+    if (bytes.len <= 20 && kv_parse_i64(bytes, &num)) plan_int(&p, key, old, num, rule, expire_ms);
+    else if (plan_text(&p, db->arena, key, old, bytes, rule, expire_ms) != KV_OK) return KV_ENOMEM;
+    kv_value *fresh = NULL;
+    if (old == NULL || !same_block(old, p.layout)) {
+        fresh = stage(db, hash, key, old, &p, pending);
+        if (fresh == NULL) {
+            drop_raw(db->arena, &p.what.value);
+            return KV_ENOMEM;
+        }
+    }
+    *out = (kv_put){db, hash, old, fresh, p.what.value, p.what.text, p.expire_ms, p.layout.expires};
+    return KV_OK;
+}
+
+void kv_keydb_commit(const kv_put *put) {
+    kv_keydb *db = put->db;
+    if (put->fresh == NULL) {
+        const content what = {put->value, put->text};
+        overwrite(db, put->old, &what, put->expires, put->expire_ms);
+    } else if (put->old != NULL) {
+        kv_keydb_reindex(db, put->old, put->fresh);
+        kv_keydb_publish_counts(db);
+        kv_shard_dispose(db->shard, put->old);
+    }
+}
+
+void kv_keydb_withdraw(const kv_put *put) {
+    kv_keydb *db = put->db;
+    if (put->fresh != NULL && put->old != NULL) (void)kv_table_replace(&db->keys, put->hash, put->fresh, put->old);
+    else if (put->fresh != NULL) (void)kv_keydb_detach(db, put->hash, put->fresh);
+    drop_raw(db->arena, &put->value);
+    if (put->fresh != NULL) kv_entry_free(db->arena, put->fresh);
 }
 
 kv_status kv_keydb_replace_value(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_value value, kv_expire_rule rule,
@@ -224,8 +310,8 @@ void kv_keydb_delete(kv_keydb *db, uint64_t hash, kv_value *v) { kv_shard_dispos
 /* ---- hashes with field expiries ---- */
 
 kv_status kv_keydb_fields_reserve(kv_keydb *db, uint64_t hash, kv_value *v, kv_value **out) {
-    if (kv_entry_has_fields(v)) {
-        if (kv_keydb_reserve(db, false, true) != KV_OK) return KV_ENOMEM;
+    if (kv_entry_has_fields(v)) { /* an entry that is in the index already needs no other place there */
+        if (kv_entry_field_pos(v) == KV_POS_NONE && kv_keydb_reserve(db, false, true) != KV_OK) return KV_ENOMEM;
         *out = v;
         return KV_OK;
     }

@@ -78,6 +78,23 @@ kv_status kv_keydb_set_int(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *
 /* A string that stays text even when it looks like an integer (what INCRBYFLOAT leaves): embstr or raw. */
 kv_status kv_keydb_set_text(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_slice bytes, kv_expire_rule rule,
                             int64_t expire_ms, kv_value **out);
+/* Strings for several keys, all or none: each is prepared, which may fail, and then all are committed, or all that were prepared are withdrawn; neither
+ * of these can fail. In between nothing else changes the databases. A key may come twice; a prepared key is found with its new entry, unless the old
+ * one is to be written in place. `pending`: how many have been prepared before (an upper bound: room in the expiry heap is made for all of them). */
+typedef struct kv_put {
+    kv_keydb *db;
+    uint64_t hash;
+    kv_value *old;   /* NULL: the key is new */
+    kv_value *fresh; /* in the table already, in the place of `old`; NULL: `old` is overwritten when committed */
+    kv_value value;  /* what goes into it: type, enc, u ... */
+    kv_slice text;   /* ... and the text of an embedded string, borrowed */
+    int64_t expire_ms;
+    bool expires;
+} kv_put;
+kv_status kv_keydb_prepare_string(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_slice bytes, kv_expire_rule rule,
+                                  int64_t expire_ms, size_t pending, kv_put *out);
+void kv_keydb_commit(const kv_put *put);   /* in the order of preparing */
+void kv_keydb_withdraw(const kv_put *put); /* in the reverse order */
 /* Gives a string entry the encoding raw (u.ptr -> kv_str), for APPEND, SETRANGE and friends, with room for `reserve` bytes. */
 kv_status kv_keydb_make_raw(kv_keydb *db, uint64_t hash, kv_value *v, size_t reserve, kv_value **out);
 
