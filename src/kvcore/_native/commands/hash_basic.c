@@ -31,10 +31,10 @@ static bool set_pairs(kv_ctx *c, kv_hash_target *t) {
         return false;
     }
     if (!kv_hash_target_open(c, t) || !prepare(c, t, 2)) return false;
-    for (int i = 2; i < c->argc; i += 2)
-        if (!kv_hash_target_set(c, t, c->argv[i], c->argv[i + 1], KV_HASH_NO_EXPIRY)) return false;
-    c->unit->dirty += (uint64_t)(c->argc - 2) / 2 - 1; /* each field counts as a change; landing counts one */
-    return kv_hash_target_land(c, t, "hset");
+    if (!kv_hash_target_set(c, t, c->argv + 2, (size_t)(c->argc - 2) / 2, KV_HASH_NO_EXPIRY)) return false;
+    if (!kv_hash_target_land(c, t, "hset")) return false;
+    c->unit->dirty += (uint64_t)(c->argc - 2) / 2 - 1; /* each field counts as a change; landing counted one */
+    return true;
 }
 
 void kv_cmd_hset(kv_ctx *c) {
@@ -56,7 +56,7 @@ void kv_cmd_hsetnx(kv_ctx *c) {
         return;
     }
     if (!prepare(c, &t, 2)) return;
-    if (!kv_hash_target_set(c, &t, c->argv[2], c->argv[3], KV_HASH_NO_EXPIRY)) return;
+    if (!kv_hash_target_set(c, &t, c->argv + 2, 1, KV_HASH_NO_EXPIRY)) return;
     if (kv_hash_target_land(c, &t, "hset")) kv_reply_int(c->reply, 1);
 }
 
@@ -75,8 +75,9 @@ static bool fail(kv_ctx *c, kv_hash_target *t, const char *error) {
 }
 
 static bool store_number(kv_ctx *c, kv_hash_target *t, kv_slice text, const char *event) {
+    const kv_slice pair[2] = {c->argv[2], text};
     if (!t->is_new) kv_ctx_modify(c, &t->key, t->v);
-    return kv_hash_target_set(c, t, c->argv[2], text, KV_HASH_KEEP_EXPIRY) && kv_hash_target_land(c, t, event);
+    return kv_hash_target_set(c, t, pair, 1, KV_HASH_KEEP_EXPIRY) && kv_hash_target_land(c, t, event);
 }
 
 void kv_cmd_hincrby(kv_ctx *c) {
@@ -129,18 +130,28 @@ void kv_cmd_hdel(kv_ctx *c) {
     kv_value *v;
     kv_key key = kv_ctx_key(c, 1);
     if (!kv_ctx_find_type(c, &key, KV_HASH, KV_FIND_WRITE, &v)) return;
+    if (v == NULL) {
+        kv_reply_int(c->reply, 0);
+        return;
+    }
     int64_t removed = 0;
+    kv_hash_edit e;
+    kv_ctx_modify(c, &key, v);
+    if (!kv_ctx_ok(c, kv_hash_edit_begin(&e, v, kv_ctx_arena(&key), (size_t)c->argc - 2))) return;
     kv_status status = KV_OK;
-    if (v != NULL) kv_ctx_modify(c, &key, v);
-    for (int i = 2; v != NULL && i < c->argc && kv_hash_length(v) > 0; i++) {
-        status = kv_hash_delete(v, kv_ctx_arena(&key), c->argv[i], kv_hash_now(c));
+    for (int i = 2; i < c->argc && kv_hash_length(e.now) > 0 && status != KV_ENOMEM; i++) {
+        status = kv_hash_edit_delete(&e, c->argv[i], kv_hash_now(c));
         if (status == KV_OK) removed++;
-        else if (status != KV_ENOTFOUND) break;
+    }
+    kv_hash_edit_end(&e, status != KV_ENOMEM);
+    if (status == KV_ENOMEM) {
+        kv_ctx_out_of_memory(c);
+        return;
     }
     if (removed > 0) {
         c->unit->dirty += (uint64_t)removed - 1;
         kv_ctx_changed(c, &key, KV_EVENT_HASH, "hdel");
         kv_hash_shrunk(c, &key, v);
     }
-    if (status == KV_ENOTFOUND || kv_ctx_ok(c, status)) kv_reply_int(c->reply, removed);
+    kv_reply_int(c->reply, removed);
 }

@@ -76,25 +76,24 @@ typedef struct tally {
 } tally;
 
 /* Replies one field's value and applies the option to it. */
-static kv_status get_one(kv_ctx *c, const kv_key *key, kv_value *v, kv_slice field, const options *o, int64_t when, tally *t) {
+static kv_status get_one(kv_ctx *c, kv_hash_edit *e, kv_slice field, const options *o, int64_t when, tally *t) {
     kv_hash_item item;
     int64_t now = kv_hash_now(c);
-    if (!kv_hash_get(v, field, now, &item)) {
+    if (!kv_hash_get(e->now, field, now, &item)) {
         kv_reply_null(c->reply);
         return KV_OK;
     }
     kv_reply_bulk(c->reply, item.value);
-    kv_arena *arena = kv_ctx_arena(key);
     kv_status status = KV_OK;
     size_t *count = NULL;
     if (o->ttl == TTL_PERSIST && item.expiry_ms != KV_HASH_NO_EXPIRY) {
-        status = kv_hash_set_expiry(v, arena, field, KV_HASH_NO_EXPIRY, now);
+        status = kv_hash_edit_set_expiry(e, field, KV_HASH_NO_EXPIRY, now);
         count = &t->cleared;
     } else if (takes_time(o->ttl) && when <= now) {
-        status = kv_hash_delete(v, arena, field, now);
+        status = kv_hash_edit_delete(e, field, now);
         count = &t->removed;
     } else if (takes_time(o->ttl)) {
-        status = kv_hash_set_expiry(v, arena, field, when, now);
+        status = kv_hash_edit_set_expiry(e, field, when, now);
         count = &t->set;
     }
     if (status == KV_OK && count != NULL) *count += 1;
@@ -103,21 +102,24 @@ static kv_status get_one(kv_ctx *c, const kv_key *key, kv_value *v, kv_slice fie
 
 static void get_fields(kv_ctx *c, const kv_key *key, kv_value *v, const options *o, int64_t when) {
     tally t = {0, 0, 0};
+    kv_hash_edit e;
+    if (o->ttl != TTL_NONE) kv_ctx_modify(c, key, v);
+    if (!kv_ctx_ok(c, kv_hash_edit_begin(&e, v, kv_ctx_arena(key), o->ttl != TTL_NONE ? (size_t)o->fields.count : 0))) return;
     kv_status status = KV_OK;
     kv_mark mark = kv_reply_defer(c->reply);
-    if (o->ttl != TTL_NONE) kv_ctx_modify(c, key, v);
-    for (int i = 0; i < o->fields.count && status == KV_OK; i++) status = get_one(c, key, v, c->argv[o->fields.first + i], o, when, &t);
+    for (int i = 0; i < o->fields.count && status == KV_OK; i++) status = get_one(c, &e, c->argv[o->fields.first + i], o, when, &t);
+    kv_hash_edit_end(&e, status == KV_OK);
+    if (status != KV_OK) {
+        kv_reply_rewind(c->reply, mark);
+        kv_ctx_ok(c, status);
+        return;
+    }
     if (t.set > 0) kv_ctx_changed(c, key, KV_EVENT_HASH, "hexpire");
     if (t.cleared > 0) kv_ctx_changed(c, key, KV_EVENT_HASH, "hpersist");
     if (t.removed > 0) kv_ctx_changed(c, key, KV_EVENT_HASH, "hexpired");
     kv_hash_count_expired(c, t.removed);
     if (t.set + t.cleared + t.removed > 0) kv_hash_shrunk(c, key, v);
-    if (status == KV_OK) {
-        kv_reply_defer_array(c->reply, mark, (size_t)o->fields.count);
-        return;
-    }
-    kv_reply_rewind(c->reply, mark);
-    kv_ctx_ok(c, status);
+    kv_reply_defer_array(c->reply, mark, (size_t)o->fields.count);
 }
 
 static void reply_nulls(kv_ctx *c, int count) {
@@ -157,29 +159,32 @@ void kv_cmd_hgetdel(kv_ctx *c) {
         reply_nulls(c, fields.count);
         return;
     }
-    kv_mark mark = kv_reply_defer(c->reply);
     size_t removed = 0;
     kv_status status = KV_OK;
+    kv_hash_edit e;
     kv_ctx_modify(c, &key, v);
+    if (!kv_ctx_ok(c, kv_hash_edit_begin(&e, v, kv_ctx_arena(&key), (size_t)fields.count))) return;
+    kv_mark mark = kv_reply_defer(c->reply);
     for (int i = 0; i < fields.count && status == KV_OK; i++) {
         kv_hash_item item;
         kv_slice field = c->argv[fields.first + i];
-        bool there = kv_hash_get(v, field, kv_hash_now(c), &item);
+        bool there = kv_hash_get(e.now, field, kv_hash_now(c), &item);
         if (there) kv_reply_bulk(c->reply, item.value);
         else kv_reply_null(c->reply);
-        if (there) status = kv_hash_delete(v, kv_ctx_arena(&key), field, kv_hash_now(c));
+        if (there) status = kv_hash_edit_delete(&e, field, kv_hash_now(c));
         if (there && status == KV_OK) removed++;
+    }
+    kv_hash_edit_end(&e, status == KV_OK);
+    if (status != KV_OK) {
+        kv_reply_rewind(c->reply, mark);
+        kv_ctx_ok(c, status);
+        return;
     }
     if (removed > 0) {
         kv_ctx_changed(c, &key, KV_EVENT_HASH, "hdel");
         kv_hash_shrunk(c, &key, v);
     }
-    if (status == KV_OK) {
-        kv_reply_defer_array(c->reply, mark, (size_t)fields.count);
-        return;
-    }
-    kv_reply_rewind(c->reply, mark);
-    kv_ctx_ok(c, status);
+    kv_reply_defer_array(c->reply, mark, (size_t)fields.count);
 }
 
 /* ---- HSETEX ---- */
@@ -203,18 +208,28 @@ static bool fields_allowed(kv_ctx *c, const kv_value *v, const options *o) {
 
 /* A time that has passed: the fields come and go at once, and so may the key. The events tell the whole story. */
 static void set_in_the_past(kv_ctx *c, const kv_key *key, kv_value *v, const options *o) {
-    kv_status status = KV_OK;
-    if (v == NULL) kv_ctx_notify(c, key, KV_EVENT_NEW, "new");
-    else kv_ctx_modify(c, key, v);
-    for (int i = 0; v != NULL && i < o->fields.count && (status == KV_OK || status == KV_ENOTFOUND); i++)
-        status = kv_hash_delete(v, kv_ctx_arena(key), c->argv[o->fields.first + 2 * i], KV_HASH_ALL);
+    kv_hash_edit e;
+    if (v != NULL) {
+        kv_ctx_modify(c, key, v);
+        if (!kv_ctx_ok(c, kv_hash_edit_begin(&e, v, kv_ctx_arena(key), (size_t)o->fields.count))) return;
+        kv_status status = KV_OK;
+        for (int i = 0; i < o->fields.count && status != KV_ENOMEM; i++)
+            status = kv_hash_edit_delete(&e, c->argv[o->fields.first + 2 * i], KV_HASH_ALL);
+        kv_hash_edit_end(&e, status != KV_ENOMEM);
+        if (status == KV_ENOMEM) {
+            kv_ctx_out_of_memory(c);
+            return;
+        }
+    } else {
+        kv_ctx_notify(c, key, KV_EVENT_NEW, "new");
+    }
     kv_hash_count_expired(c, (size_t)o->fields.count);
     kv_ctx_changed(c, key, KV_EVENT_HASH, "hset");
     kv_ctx_notify(c, key, KV_EVENT_HASH, "hexpire");
     kv_ctx_notify(c, key, KV_EVENT_HASH, "hexpired");
     if (v == NULL) kv_ctx_notify(c, key, KV_EVENT_GENERIC, "del");
     else kv_hash_shrunk(c, key, v);
-    if (status == KV_ENOTFOUND || kv_ctx_ok(c, status)) kv_reply_int(c->reply, 1);
+    kv_reply_int(c->reply, 1);
 }
 
 static void set_fields(kv_ctx *c, const options *o, int64_t expiry) {
@@ -225,10 +240,7 @@ static void set_fields(kv_ctx *c, const options *o, int64_t expiry) {
         if (takes_time(o->ttl)) t.v = kv_ctx_field_expiry_reserve(c, &t.key, t.v);
         if (t.v == NULL) return;
     }
-    for (int i = 0; i < o->fields.count; i++) {
-        const kv_slice *pair = c->argv + o->fields.first + 2 * i;
-        if (!kv_hash_target_set(c, &t, pair[0], pair[1], expiry)) return;
-    }
+    if (!kv_hash_target_set(c, &t, c->argv + o->fields.first, (size_t)o->fields.count, expiry)) return;
     if (!kv_hash_target_land(c, &t, "hset")) return;
     if (takes_time(o->ttl)) kv_ctx_notify(c, &t.key, KV_EVENT_HASH, "hexpire");
     kv_reply_int(c->reply, 1);

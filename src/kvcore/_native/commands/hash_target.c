@@ -1,5 +1,5 @@
-/* Changing a hash. A fresh hash is filled before it is added, so a failure leaves no key behind; an existing one that fails half-way keeps the
- * fields that went in, and the change is announced all the same: what was done has to reach the watchers. */
+/* Changing a hash. A fresh hash is filled before it is added, so a failure leaves no key behind; an existing one takes all fields or none. Room in the
+ * index of field expiries is made in front (kv_ctx_field_expiry_reserve): after the fields are in, nothing fails. */
 #include "commands/hash_target.h"
 
 #include "engine/engine.h"
@@ -19,20 +19,16 @@ void kv_hash_target_abandon(kv_hash_target *t) {
     if (t->is_new) kv_hash_free(&t->fresh, kv_ctx_arena(&t->key));
 }
 
-bool kv_hash_target_set(kv_ctx *c, kv_hash_target *t, kv_slice field, kv_slice value, int64_t expiry_ms) {
-    kv_hash_change change;
-    kv_status status = kv_hash_set(t->v, kv_ctx_arena(&t->key), kv_ctx_limits(c), field, value, expiry_ms, kv_hash_now(c), &change);
-    if (status == KV_OK) {
-        t->expired |= change.expired;
-        t->created += change.created;
-        return true;
+bool kv_hash_target_set(kv_ctx *c, kv_hash_target *t, const kv_slice *pairs, size_t count, int64_t expiry_ms) {
+    kv_hash_changes changes;
+    kv_status status = kv_hash_set_many(t->v, kv_ctx_arena(&t->key), kv_ctx_limits(c), pairs, count, expiry_ms, kv_hash_now(c), &changes);
+    if (status != KV_OK) {
+        kv_hash_target_abandon(t);
+        return kv_ctx_ok(c, status);
     }
-    if (t->is_new) kv_hash_target_abandon(t);
-    else {
-        kv_ctx_field_expiry_changed(c, &t->key, t->v);
-        kv_ctx_changed(c, &t->key, 0, NULL);
-    }
-    return kv_ctx_ok(c, status);
+    t->expired |= changes.expired;
+    t->created += changes.created;
+    return true;
 }
 
 bool kv_hash_target_land(kv_ctx *c, kv_hash_target *t, const char *event) {

@@ -16,10 +16,11 @@ typedef struct kv_hash_target {
 
 /* Finds the key of argv[1] or makes a fresh hash. False: the error has been replied. Afterwards exactly one of _land and _abandon is called. */
 bool kv_hash_target_open(kv_ctx *c, kv_hash_target *t);
-/* Sets one field and keeps the books. False: out of memory, replied, and the target is abandoned. */
-bool kv_hash_target_set(kv_ctx *c, kv_hash_target *t, kv_slice field, kv_slice value, int64_t expiry_ms);
+/* Sets all pairs (field, value, field, value, ...) or none, and keeps the books. False: out of memory, replied, nothing has changed, and the target is
+ * abandoned. */
+bool kv_hash_target_set(kv_ctx *c, kv_hash_target *t, const kv_slice *pairs, size_t count, int64_t expiry_ms);
 /* Puts a fresh hash into the key space, re-indexes field expiries, emits `hexpired` if due, then counts the change and emits `event`.
- * False: out of memory, replied. */
+ * False: out of memory, replied, nothing has changed: only a fresh hash can meet that. */
 bool kv_hash_target_land(kv_ctx *c, kv_hash_target *t, const char *event);
 /* Nothing was changed. */
 void kv_hash_target_abandon(kv_hash_target *t);

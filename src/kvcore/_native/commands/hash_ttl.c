@@ -87,20 +87,19 @@ static void reply_missing(kv_ctx *c, int count, int64_t code) {
 }
 
 /* One field of HEXPIRE: -2 not there, 0 a condition did not hold, 1 set, 2 removed because the time has passed. */
-static kv_status expire_one(kv_ctx *c, const kv_key *key, kv_value *v, kv_slice field, unsigned conditions, int64_t when, int64_t *code) {
+static kv_status expire_one(kv_ctx *c, kv_hash_edit *e, kv_slice field, unsigned conditions, int64_t when, int64_t *code) {
     kv_hash_item item;
     int64_t now = kv_hash_now(c);
     *code = -2;
-    if (!kv_hash_get(v, field, now, &item)) return KV_OK;
+    if (!kv_hash_get(e->now, field, now, &item)) return KV_OK;
     *code = 0;
     if (!condition_holds(conditions, item.expiry_ms, when)) return KV_OK;
-    kv_arena *arena = kv_ctx_arena(key);
     if (when <= now) {
         *code = 2;
-        return kv_hash_delete(v, arena, field, now);
+        return kv_hash_edit_delete(e, field, now);
     }
     *code = 1;
-    return kv_hash_set_expiry(v, arena, field, when, now);
+    return kv_hash_edit_set_expiry(e, field, when, now);
 }
 
 /* Events and the index, after `set` fields got a time and `removed` were past it. */
@@ -112,19 +111,22 @@ static void announce(kv_ctx *c, const kv_key *key, kv_value *v, size_t set, size
 }
 
 static void expire_fields(kv_ctx *c, const kv_key *key, kv_value *v, const kv_hash_fields *fields, unsigned conditions, int64_t when) {
-    kv_mark mark = kv_reply_defer(c->reply);
     size_t counts[3] = {0, 0, 0};
     kv_status status = KV_OK;
+    kv_hash_edit e;
     kv_ctx_modify(c, key, v);
+    if (!kv_ctx_ok(c, kv_hash_edit_begin(&e, v, kv_ctx_arena(key), (size_t)fields->count))) return;
+    kv_mark mark = kv_reply_defer(c->reply);
     for (int i = 0; i < fields->count && status == KV_OK; i++) {
         int64_t code;
-        status = expire_one(c, key, v, c->argv[fields->first + i], conditions, when, &code);
+        status = expire_one(c, &e, c->argv[fields->first + i], conditions, when, &code);
         if (status != KV_OK) break;
         if (code >= 0) counts[code]++;
         kv_reply_int(c->reply, code);
     }
-    announce(c, key, v, counts[1], counts[2], "hexpire");
+    kv_hash_edit_end(&e, status == KV_OK);
     if (status == KV_OK) {
+        announce(c, key, v, counts[1], counts[2], "hexpire");
         kv_reply_defer_array(c->reply, mark, (size_t)fields->count);
         return;
     }
@@ -195,14 +197,13 @@ void kv_cmd_hpexpiretime(kv_ctx *c) { httl(c, false, false); }
 
 /* ---- HPERSIST ---- */
 
-/* Clearing an expiry takes a smaller block, which may not be there: the field then keeps its expiry and the command fails. */
-static int64_t persist_one(kv_ctx *c, const kv_key *key, kv_value *v, kv_slice field, kv_status *status) {
+/* Clearing an expiry takes a smaller block, which may not be there. `e` NULL: there is no hash. */
+static int64_t persist_one(kv_ctx *c, kv_hash_edit *e, kv_slice field, kv_status *status) {
     kv_hash_item item;
     int64_t now = kv_hash_now(c);
-    if (v == NULL || !kv_hash_get(v, field, now, &item)) return -2;
+    if (e == NULL || !kv_hash_get(e->now, field, now, &item)) return -2;
     if (item.expiry_ms == KV_HASH_NO_EXPIRY) return -1;
-    kv_ctx_modify(c, key, v);
-    *status = kv_hash_set_expiry(v, kv_ctx_arena(key), field, KV_HASH_NO_EXPIRY, now);
+    *status = kv_hash_edit_set_expiry(e, field, KV_HASH_NO_EXPIRY, now);
     return 1;
 }
 
@@ -212,16 +213,21 @@ void kv_cmd_hpersist(kv_ctx *c) {
     if (!plain_fields(c, KV_ERR_NUMFIELDS, &fields)) return;
     kv_key key = kv_ctx_key(c, 1);
     if (!kv_ctx_find_type(c, &key, KV_HASH, KV_FIND_WRITE, &v)) return;
+    bool volatile_hash = v != NULL && kv_hash_volatile_count(v) > 0; /* others have nothing to clear */
+    kv_hash_edit e;
+    if (v != NULL && !kv_ctx_ok(c, kv_hash_edit_begin(&e, v, kv_ctx_arena(&key), volatile_hash ? (size_t)fields.count : 0))) return;
+    if (volatile_hash) kv_ctx_modify(c, &key, v);
     kv_mark mark = kv_reply_defer(c->reply);
     size_t cleared = 0;
     kv_status status = KV_OK;
     for (int i = 0; i < fields.count && status == KV_OK; i++) {
-        int64_t code = persist_one(c, &key, v, c->argv[fields.first + i], &status);
+        int64_t code = persist_one(c, v == NULL ? NULL : &e, c->argv[fields.first + i], &status);
         if (status == KV_OK && code == 1) cleared++;
         kv_reply_int(c->reply, code);
     }
-    announce(c, &key, v, cleared, 0, "hpersist");
+    if (v != NULL) kv_hash_edit_end(&e, status == KV_OK);
     if (status == KV_OK) {
+        announce(c, &key, v, cleared, 0, "hpersist");
         kv_reply_defer_array(c->reply, mark, (size_t)fields.count);
         return;
     }

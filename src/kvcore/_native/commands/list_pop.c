@@ -153,7 +153,10 @@ void kv_cmd_ltrim(kv_ctx *c) {
     bool all_go = start > stop || start >= length;
     if (!all_go) {
         kv_ctx_modify(c, &key, v);
-        if (!kv_ctx_ok(c, kv_list_keep(v, kv_ctx_arena(&key), kv_ctx_limits(c), (size_t)start, (size_t)(stop - start + 1)))) return;
+        if (!kv_ctx_ok(c, kv_list_keep(v, kv_ctx_arena(&key), kv_ctx_limits(c), (size_t)start, (size_t)(stop - start + 1)))) {
+            if ((int64_t)kv_list_length(v) < length) kv_ctx_changed(c, &key, KV_EVENT_LIST, "ltrim"); /* one end of a long list is cut */
+            return;
+        }
     }
     kv_ctx_changed(c, &key, KV_EVENT_LIST, "ltrim");
     if (all_go) kv_ctx_delete_empty(c, &key);

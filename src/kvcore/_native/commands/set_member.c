@@ -69,8 +69,23 @@ static bool move_in(kv_ctx *c, const kv_key *key, kv_value *v, kv_slice member, 
     return kv_ctx_ok(c, status);
 }
 
-/* SMOVE source destination member. The member arrives before it leaves, so that no failure can lose it; the events tell it the other way
- * round. */
+/* The member arrives before it leaves; what leaving takes is there before it arrives. False: replied, nothing has changed. */
+static bool move_member(kv_ctx *c, const kv_key *src_key, kv_value *src, const kv_key *dst_key, kv_value *dst, bool last, bool *added) {
+    kv_slice member = c->argv[3];
+    kv_arena *arena = kv_ctx_arena(src_key);
+    kv_value draft;
+    if (last) return move_in(c, dst_key, dst, member, added); /* the whole key goes */
+    if (!kv_ctx_ok(c, kv_set_draft(src, arena, &draft))) return false;
+    bool is_table = draft.u.ptr == src->u.ptr; /* removing from it does not fail */
+    kv_status status = is_table ? KV_OK : kv_set_remove(&draft, arena, member, NULL);
+    bool moved = kv_ctx_ok(c, status) && move_in(c, dst_key, dst, member, added);
+    kv_ctx_modify(c, src_key, src);
+    if (moved && is_table) (void)kv_set_remove(src, arena, member, NULL);
+    kv_set_draft_end(src, arena, &draft, moved);
+    return moved;
+}
+
+/* SMOVE source destination member */
 void kv_cmd_smove(kv_ctx *c) {
     kv_slice member = c->argv[3];
     kv_key src_key = kv_ctx_key(c, 1), dst_key = kv_ctx_key(c, 2);
@@ -88,15 +103,7 @@ void kv_cmd_smove(kv_ctx *c) {
         kv_reply_int(c->reply, present);
         return;
     }
-    if (!move_in(c, &dst_key, dst, member, &added)) return;
-    kv_ctx_modify(c, &src_key, src);
-    kv_status status = last ? KV_OK : kv_set_remove(src, kv_ctx_arena(&src_key), member, NULL);
-    if (status != KV_OK) { /* nothing can be done when it cannot be taken back, either: then both have it */
-        if (dst == NULL) kv_ctx_delete(c, &dst_key);
-        else if (added) (void)kv_set_remove(dst, kv_ctx_arena(&dst_key), member, NULL);
-        kv_ctx_ok(c, status);
-        return;
-    }
+    if (!move_member(c, &src_key, src, &dst_key, dst, last, &added)) return;
     kv_ctx_changed(c, &src_key, KV_EVENT_SET, "srem");
     if (last) kv_ctx_delete_empty(c, &src_key);
     if (dst == NULL) {

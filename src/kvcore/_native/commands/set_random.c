@@ -51,16 +51,19 @@ static void pop_many(kv_ctx *c, const kv_key *key, kv_value *v, uint64_t count) 
         popped(c, key, true);
         return;
     }
+    kv_value draft;
+    if (!kv_ctx_ok(c, kv_set_draft(v, kv_ctx_arena(key), &draft))) return;
     kv_mark mark = kv_reply_defer(c->reply);
+    kv_reply_set(c->reply, count);
     kv_status status = KV_OK;
-    size_t done = 0;
-    while (done < count && (status = pop_random(c, key, v)) == KV_OK) done++;
-    if (done == 0) {
-        kv_ctx_ok(c, status);
+    for (uint64_t i = 0; i < count && status == KV_OK; i++) status = pop_random(c, key, &draft);
+    kv_set_draft_end(v, kv_ctx_arena(key), &draft, status == KV_OK);
+    if (status == KV_OK) {
+        popped(c, key, false);
         return;
     }
-    kv_reply_defer_set(c->reply, mark, done); /* fewer than asked for when memory ran out: those that were popped must be told */
-    popped(c, key, false);
+    kv_reply_rewind(c->reply, mark);
+    kv_ctx_ok(c, status);
 }
 
 /* SPOP key [count] */

@@ -1,6 +1,7 @@
 /* Commands that write whole strings: SET and its older forms, MSET, MSETNX, MSETEX. */
 #include "commands/keys_common.h"
 #include "commands/string_options.h"
+#include "engine/engine.h"
 #include "engine/errors.h"
 
 static void reply_value(kv_ctx *c, const kv_value *v) {
@@ -80,18 +81,6 @@ void kv_cmd_getset(kv_ctx *c) {
 
 /* ---- several keys ---- */
 
-/* argv[first], value, argv[first + 2], value, ...; a key may be given twice, the last value stays. */
-static bool set_pairs(kv_ctx *c, int first, int end, kv_expire_rule rule, int64_t expire_ms) {
-    for (int arg = first; arg < end; arg += 2) {
-        kv_key key = kv_ctx_key(c, arg);
-        kv_value *old = kv_ctx_find(c, &key, KV_FIND_WRITE);
-        if (!kv_keys_put(c, &key, old, c->argv[arg + 1], rule, expire_ms)) return false;
-        kv_ctx_changed(c, &key, KV_EVENT_STRING, "set");
-        if (rule == KV_EXPIRE_AT) kv_ctx_notify(c, &key, KV_EVENT_GENERIC, "expire");
-    }
-    return true;
-}
-
 static int count_existing(kv_ctx *c, int first, int end) {
     int count = 0;
     for (int arg = first; arg < end; arg += 2) {
@@ -99,6 +88,53 @@ static int count_existing(kv_ctx *c, int first, int end) {
         count += kv_ctx_find(c, &key, KV_FIND_WRITE) != NULL;
     }
     return count;
+}
+
+enum { INLINE_PAIRS = 16 };
+
+/* Prepares one key after the other; returns how many could be. */
+static size_t prepare_pairs(kv_ctx *c, int first, size_t pairs, kv_expire_rule rule, int64_t expire_ms, kv_put *puts) {
+    bool past = rule == KV_EXPIRE_AT && expire_ms <= kv_ctx_now_ms(c);
+    /* What expired before goes with its event; what this command makes expire at once has to be there until it is done. */
+    if (past) (void)count_existing(c, first, first + 2 * (int)pairs);
+    for (size_t i = 0; i < pairs; i++) {
+        int arg = first + 2 * (int)i;
+        kv_key key = kv_ctx_key(c, arg);
+        kv_keydb *db = kv_ctx_open(c, &key);
+        if (db == NULL) return i;
+        kv_value *old = past ? kv_keydb_find(db, key.hash, key.name) : kv_ctx_find(c, &key, KV_FIND_WRITE);
+        if (!kv_ctx_ok(c, kv_keydb_prepare_string(db, key.hash, key.name, old, c->argv[arg + 1], rule, expire_ms, i, &puts[i]))) return i;
+    }
+    return pairs;
+}
+
+static void commit_pairs(kv_ctx *c, int first, size_t pairs, kv_expire_rule rule, const kv_put *puts) {
+    for (size_t i = 0; i < pairs; i++) {
+        const kv_put *put = &puts[i];
+        kv_key key = {.name = c->argv[first + 2 * (int)i], .hash = put->hash, .shard = put->db->shard, .db = (int)put->db->index};
+        kv_keydb_commit(put);
+        if (put->old == NULL) kv_ctx_notify(c, &key, KV_EVENT_NEW, "new");
+        kv_ctx_changed(c, &key, KV_EVENT_STRING, "set");
+        if (rule == KV_EXPIRE_AT) kv_ctx_notify(c, &key, KV_EVENT_GENERIC, "expire");
+    }
+    if (rule == KV_EXPIRE_AT) kv_engine_need_cron(c->engine);
+}
+
+/* argv[first], value, argv[first + 2], value, ...; a key may be given twice, the last value stays. All keys are set, or none and an error was replied. */
+static bool set_pairs(kv_ctx *c, int first, int end, kv_expire_rule rule, int64_t expire_ms) {
+    size_t pairs = (size_t)(end - first) / 2;
+    kv_put few[INLINE_PAIRS], *puts = few;
+    if (pairs > INLINE_PAIRS) puts = kv_malloc(kv_ctx_mem(c), pairs * sizeof *puts);
+    if (puts == NULL) {
+        kv_ctx_out_of_memory(c);
+        return false;
+    }
+    size_t prepared = prepare_pairs(c, first, pairs, rule, expire_ms, puts);
+    bool all = prepared == pairs;
+    if (all) commit_pairs(c, first, pairs, rule, puts);
+    while (!all && prepared > 0) kv_keydb_withdraw(&puts[--prepared]);
+    if (puts != few) kv_free(kv_ctx_mem(c), puts);
+    return all;
 }
 
 void kv_cmd_mset(kv_ctx *c) {

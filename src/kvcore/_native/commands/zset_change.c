@@ -54,31 +54,17 @@ static double *read_scores(kv_ctx *c, const add_options *o, double few[INLINE_SC
     return scores;
 }
 
-typedef struct add_result {
-    size_t added, updated;
-    kv_zadd_outcome last; /* of the last pair: what ZADD INCR replies about */
-    double score;
-    kv_status status;
-} add_result;
-
-static void add_pairs(kv_ctx *c, const kv_key *key, kv_value *v, const add_options *o, const double *scores, add_result *r) {
-    *r = (add_result){.status = KV_OK};
-    for (int i = 0; i < o->pairs && r->status == KV_OK; i++) {
-        r->status =
-            kv_zset_add(v, kv_ctx_arena(key), kv_ctx_limits(c), c->argv[o->first + 2 * i + 1], scores[i], o->flags, &r->last, &r->score);
-        if (r->status != KV_OK) break;
-        if (r->last == KV_ZADD_ADDED) r->added++;
-        if (r->last == KV_ZADD_UPDATED) r->updated++;
-    }
+static kv_status add_pairs(kv_ctx *c, const kv_key *key, kv_value *v, const add_options *o, const double *scores, kv_zset_added *r) {
+    return kv_zset_add_many(v, kv_ctx_arena(key), kv_ctx_limits(c), c->argv + o->first + 1, 2, scores, (size_t)o->pairs, o->flags, r);
 }
 
-static void reply_added(kv_ctx *c, const add_options *o, const add_result *r) {
+static void reply_added(kv_ctx *c, const add_options *o, const kv_zset_added *r) {
     if ((o->flags & KV_ZADD_INCR) == 0) kv_reply_int(c->reply, (int64_t)(o->changed ? r->added + r->updated : r->added));
     else if (r->last == KV_ZADD_REFUSED) kv_reply_null(c->reply);
     else kv_reply_double(c->reply, r->score);
 }
 
-static void announce_added(kv_ctx *c, const kv_key *key, const add_options *o, const add_result *r) {
+static void announce_added(kv_ctx *c, const kv_key *key, const add_options *o, const kv_zset_added *r) {
     if (r->added + r->updated == 0) return;
     c->unit->dirty += r->added + r->updated - 1;
     kv_ctx_changed(c, key, KV_EVENT_ZSET, (o->flags & KV_ZADD_INCR) != 0 ? "zincr" : "zadd");
@@ -92,26 +78,24 @@ static size_t longest_member(const kv_ctx *c, const add_options *o) {
 }
 
 static void add_to_old(kv_ctx *c, const kv_key *key, kv_value *v, const add_options *o, const double *scores) {
-    add_result r;
+    kv_zset_added r;
     kv_ctx_modify(c, key, v);
     if (!kv_ctx_ok(c, kv_zset_prepare(v, kv_ctx_arena(key), kv_ctx_limits(c), (size_t)o->pairs, longest_member(c, o)))) return;
-    add_pairs(c, key, v, o, scores, &r);
+    if (!kv_ctx_ok(c, add_pairs(c, key, v, o, scores, &r))) return;
     announce_added(c, key, o, &r);
-    if (kv_ctx_ok(c, r.status)) reply_added(c, o, &r);
+    reply_added(c, o, &r);
 }
 
 /* A fresh set joins the key space when it is filled, so that a failure leaves no key behind. */
 static void add_to_new(kv_ctx *c, const kv_key *key, const add_options *o, const double *scores) {
-    add_result r;
+    kv_zset_added r;
     kv_value fresh = {0};
     size_t longest = longest_member(c, o);
     if (kv_ctx_open(c, key) == NULL) return;
     kv_arena *arena = kv_ctx_arena(key);
     if (!kv_ctx_ok(c, kv_zset_create(&fresh, arena, kv_ctx_limits(c), (size_t)o->pairs, longest))) return;
-    add_pairs(c, key, &fresh, o, scores, &r);
-    if (r.status != KV_OK || kv_ctx_add(c, key, &fresh) == NULL) {
+    if (!kv_ctx_ok(c, add_pairs(c, key, &fresh, o, scores, &r)) || kv_ctx_add(c, key, &fresh) == NULL) {
         kv_zset_free(&fresh, arena);
-        if (r.status != KV_OK) kv_ctx_ok(c, r.status);
         return;
     }
     announce_added(c, key, o, &r);
@@ -124,7 +108,7 @@ static void add(kv_ctx *c, const add_options *o) {
     kv_value *v;
     kv_key key = kv_ctx_key(c, 1);
     if (kv_ctx_find_type(c, &key, KV_ZSET, KV_FIND_WRITE, &v)) {
-        add_result r = {.last = KV_ZADD_REFUSED};
+        kv_zset_added r = {.last = KV_ZADD_REFUSED};
         if (v != NULL) add_to_old(c, &key, v, o, scores);
         else if ((o->flags & KV_ZADD_XX) != 0) reply_added(c, o, &r);
         else add_to_new(c, &key, o, scores);
@@ -149,18 +133,15 @@ void kv_cmd_zrem(kv_ctx *c) {
     kv_key key = kv_ctx_key(c, 1);
     if (!kv_ctx_find_type(c, &key, KV_ZSET, KV_FIND_WRITE, &v)) return;
     size_t removed = 0;
-    kv_status status = KV_OK;
-    if (v != NULL) kv_ctx_modify(c, &key, v);
-    for (int i = 2; v != NULL && i < c->argc && kv_zset_length(v) > 0; i++) {
-        status = kv_zset_remove(v, kv_ctx_arena(&key), c->argv[i]);
-        if (status == KV_OK) removed++;
-        else if (status != KV_ENOTFOUND) break;
+    if (v != NULL) {
+        kv_ctx_modify(c, &key, v);
+        if (!kv_ctx_ok(c, kv_zset_remove_many(v, kv_ctx_arena(&key), c->argv + 2, (size_t)c->argc - 2, &removed))) return;
     }
     if (removed > 0) {
         c->unit->dirty += removed - 1;
         kv_zset_shrunk(c, &key, v, "zrem");
     }
-    if (status == KV_ENOTFOUND || kv_ctx_ok(c, status)) kv_reply_int(c->reply, (int64_t)removed);
+    kv_reply_int(c->reply, (int64_t)removed);
 }
 
 typedef enum range_kind { BY_RANK, BY_SCORE, BY_LEX } range_kind;
