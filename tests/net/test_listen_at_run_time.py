@@ -468,7 +468,7 @@ def test_a_program_asks_its_store(tmp_path: Path) -> None:
 
 @ours
 def test_changes_while_it_stops() -> None:
-    """CONFIG SET from one thread, and the end of the server from another."""
+    """CONFIG SET from one thread, the end of the server from another, connections on their way between its threads."""
     kvcore = pytest.importorskip("kvcore")
     for i in range(5 if SANITIZED else 20):
         store = kvcore.open()
@@ -482,9 +482,14 @@ def test_changes_while_it_stops() -> None:
                     store.config_set("bind", "127.0.0.1 127.0.0.2", "io-threads", 1)
                     store.config_set("bind", "127.0.0.1")
 
+        clients = [Connection("127.0.0.1", store.port, timeout_s=20) for _ in range(12)]
+        for client in clients[:6]:
+            client.send("BLPOP", "list", 0)
         changer = threading.Thread(target=change)
         changer.start()
         time.sleep(0.002 * i)
         store.close()
         stop.set()
         changer.join()
+        for client in clients:
+            client.close()
