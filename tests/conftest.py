@@ -12,7 +12,11 @@ import pytest
 from tests import servers
 
 if package := os.environ.get("KVCORE_TEST_PACKAGE"):
-    sys.path.insert(0, package)
+    # pytest has imported kvcore by now, for its plugin: only PYTHONPATH comes early enough.
+    if not (importlib.util.find_spec("kvcore").origin or "").startswith(package):  # type: ignore[union-attr]
+        raise RuntimeError(
+            f"KVCORE_TEST_PACKAGE={package} is not what `import kvcore` finds: put it into PYTHONPATH, too"
+        )
 elif importlib.util.find_spec("kvcore") is None:
     sys.path.append(str(servers.ROOT / "src"))
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
+from kvcore._native import fast
 from kvcore.commands import PipelineCommands
-from kvcore.errors import ExecAbortError, RedisError, ResponseError, WatchError, make
+from kvcore.errors import RedisError, ResponseError, WatchError, make
 
 if TYPE_CHECKING:
     from kvcore._engine import Session
@@ -24,18 +25,51 @@ Text = TypeVar("Text", bytes, str)
 Shape = Callable[[Any], Any] | None
 
 
-class Pipeline(PipelineCommands, Generic[Text]):
+# What a pipeline's run comes to: the replies (None: a watched key has changed; an error: the transaction was refused),
+# and the first command that failed with its place, -1 for none.
+Outcome = tuple[list[Any] | RedisError | None, int, ResponseError | None]
+
+if TYPE_CHECKING or fast is None:
+
+    class Collector:
+        """Collects commands, in C: binding/collector.c. `_run` is what their methods call."""
+
+        command_stack: list[tuple[Sequence[Any], Shape]]
+        watching: bool
+        explicit_transaction: bool
+
+        def __new__(cls, *args: Any) -> Collector:
+            made = super().__new__(cls)
+            made.command_stack, made.watching, made.explicit_transaction = [], False, False
+            return made
+
+        def _attach(self, pool: Any) -> None:
+            """The commands will run on this pool's sessions."""
+
+        def _run(self, words: Sequence[Any], shape: Shape = None) -> Any:
+            if (self.watching or words[0] == "WATCH") and not self.explicit_transaction:
+                return self._now(words, shape)
+            self.command_stack.append((words, shape))
+            return self
+
+        def _now(self, words: Sequence[Any], shape: Shape) -> Any:
+            raise NotImplementedError
+
+else:
+    Collector = fast.Collector
+
+
+class Pipeline(Collector, PipelineCommands, Generic[Text]):
     """Made by `Store.pipeline()`. Every command method returns the pipeline itself, so calls can be chained. One
     thread at a time."""
 
     def __init__(self, store: Store[Text], transaction: bool = True) -> None:
-        self.transaction = transaction
-        self.watching = False
-        self.explicit_transaction = False
-        self.command_stack: list[tuple[Sequence[Any], Shape]] = []
+        self.transaction: bool = transaction
         self._store: Store[Text] = store
         self._session: Session | None = None
-        self._unfinished = False  # the session may be inside MULTI
+        self._unfinished: bool = False  # the session may be inside MULTI
+        if store._pool is not None:
+            self._attach(store._pool)
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a pipeline cannot be pickled or copied: make another on its store")
@@ -58,13 +92,6 @@ class Pipeline(PipelineCommands, Generic[Text]):
         return f"<kvcore.Pipeline of {len(self)} commands, {'transaction' if self.transaction else 'no transaction'}>"
 
     # --- collecting ---
-
-    def _run(self, words: Sequence[Any], shape: Shape = None) -> Any:
-        name = words[0]
-        if (self.watching or name == "WATCH") and not self.explicit_transaction:
-            return self._now(words, shape)
-        self.command_stack.append((words, shape))
-        return self
 
     def execute_command(self, *words: Any) -> Any:
         """Any command, as words."""
@@ -116,42 +143,24 @@ class Pipeline(PipelineCommands, Generic[Text]):
         commands = self.command_stack
         if not commands and not self.watching:
             return []
+        whole = self.transaction or self.explicit_transaction
         try:
-            queued = [words for words, _ in commands]
-            whole = self.transaction or self.explicit_transaction
-            replies = self._in_transaction(queued) if whole else self._batch(queued)
-            if raise_on_error:
-                for number, (reply, (words, _)) in enumerate(zip(replies, commands, strict=True), 1):
-                    if isinstance(reply, ResponseError):
-                        raise _placed(reply, number, words)
-            return [
-                reply if shape is None or isinstance(reply, RedisError) else shape(reply)
-                for reply, (_, shape) in zip(replies, commands, strict=True)
-            ]
+            if self._session is None:
+                replies, number, error = self._store._pipeline(commands, whole)
+            else:
+                self._unfinished = True
+                replies, number, error = run_pipeline(self._session.attempt, commands, whole)
+                self._unfinished = False
+                self.watching = self.watching and not whole
+            if isinstance(replies, RedisError):
+                raise replies if error is None else _placed(error, number, commands[number][0])
+            if replies is None:
+                raise make(WatchError, "Watched variable changed.")
+            if error is not None and raise_on_error:
+                raise _placed(error, number, commands[number][0])
+            return replies
         finally:
             self.reset()
-
-    def _batch(self, commands: list[Sequence[Any]]) -> list[Any]:
-        """Run commands one after the other on one session, errors among the replies."""
-        if self._session is None:
-            return self._store._batch(commands)
-        self._unfinished = True
-        replies = [self._session.attempt(words) for words in commands]
-        self._unfinished = False
-        return replies
-
-    def _in_transaction(self, commands: list[Sequence[Any]]) -> list[Any]:
-        *queued, replies = self._batch([("MULTI",), *commands, ("EXEC",)])
-        self.watching = False
-        if isinstance(replies, ExecAbortError):
-            for number, (reply, words) in enumerate(zip(queued[1:], commands, strict=True), 1):
-                if isinstance(reply, ResponseError):
-                    raise _placed(reply, number, words)
-        if isinstance(replies, RedisError):
-            raise replies
-        if replies is None:
-            raise make(WatchError, "Watched variable changed.")
-        return list(replies)
 
     def reset(self) -> None:
         """Forget what was collected and what is watched."""
@@ -167,9 +176,41 @@ class Pipeline(PipelineCommands, Generic[Text]):
     discard = reset
 
 
+# The collector's methods hide those of the same names; it finds them under this name.
+for _name_ in vars(Collector):
+    if hasattr(PipelineCommands, _name_) and not _name_.startswith("_"):
+        setattr(Pipeline, f"_wide_{_name_}", getattr(PipelineCommands, _name_))
+
+
+def run_pipeline(
+    attempt: Callable[[Sequence[Any]], Any], commands: Sequence[tuple[Sequence[Any], Shape]], transaction: bool
+) -> Outcome:
+    """What `Pool.pipeline` of the hot door does, on a session whose `attempt(words)` returns errors as replies."""
+    if transaction:
+        attempt(("MULTI",))
+        queued = [attempt(words) for words, _ in commands]
+        replies = attempt(("EXEC",))
+        if not isinstance(replies, list):
+            return replies, *_first_error(queued)
+    else:
+        replies = [attempt(words) for words, _ in commands]
+    shaped = [
+        reply if shape is None or isinstance(reply, RedisError) else shape(reply)
+        for reply, (_, shape) in zip(replies, commands, strict=True)
+    ]
+    return shaped, *_first_error(replies)
+
+
+def _first_error(replies: Sequence[Any]) -> tuple[int, ResponseError | None]:
+    for number, reply in enumerate(replies):
+        if isinstance(reply, ResponseError):
+            return number, reply
+    return -1, None
+
+
 def _placed(error: ResponseError, number: int, words: Sequence[Any]) -> ResponseError:
-    """The error with the place of its command in its text."""
+    """The error with the place of its command in its text; they are counted from 1 there."""
     shown = " ".join(word.decode(errors="replace") if isinstance(word, bytes) else str(word) for word in words)
     shown = shown if len(shown) <= 100 else shown[:97] + "..."
-    error.args = (f"Command # {number} ({shown}) of pipeline caused error: {error.args[0]}", *error.args[1:])
+    error.args = (f"Command # {number + 1} ({shown}) of pipeline caused error: {error.args[0]}", *error.args[1:])
     return error

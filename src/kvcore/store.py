@@ -20,7 +20,7 @@ from kvcore.clock import Clock
 from kvcore.commands import Commands
 from kvcore.errors import RedisError, ResponseError, WatchError, make
 from kvcore.lock import Lock
-from kvcore.pipeline import Pipeline
+from kvcore.pipeline import Outcome, Pipeline, run_pipeline
 from kvcore.pubsub import PubSub
 
 __all__ = ["Store", "open"]
@@ -166,22 +166,22 @@ class Store(Door, Commands[Text], Generic[Text]):
             if self._closed:  # meanwhile, by another thread
                 _engine.close_all(idle)
 
-    def _batch(self, commands: list[Sequence[Any]]) -> list[Any]:
-        """Run commands one after the other on one session; errors stand among the replies."""
+    def _pipeline(self, commands: Sequence[tuple[Sequence[Any], Shape]], transaction: bool) -> Outcome:
+        """Run a pipeline's commands on one session."""
         if self._pool is not None:
             try:
-                replies: list[Any] = self._pool.batch(commands)
+                outcome: Outcome = self._pool.pipeline(commands, transaction)
             except StopIteration:
                 self._refuse()
-            return replies
+            return outcome
         session = self._borrow_session()
         done = False
         try:
-            replies = [session.attempt(words) for words in commands]
+            outcome = run_pipeline(session.attempt, commands, transaction)
             done = True
         finally:
             self._return_session(session, used=not done)
-        return replies
+        return outcome
 
     def _refuse(self) -> NoReturn:
         """Called by the hot door when its pool is closed."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import kvcore
+from kvcore.commands import PipelineCommands
 
 
 @pytest.fixture
@@ -170,3 +171,98 @@ def test_nobody_sees_half_a_transaction(db: kvcore.Store[bytes]) -> None:
     done.set()
     thread.join()
     assert torn == []
+
+
+CALLS: list[tuple[str, tuple[Any, ...]]] = [
+    ("get", ("k",)),
+    ("set", ("k", 1)),
+    ("delete", ("a", b"b", "c")),
+    ("exists", ("a", "b")),
+    ("incr", ("k",)),
+    ("incr", ("k", 3)),
+    ("incrby", ("k", 4)),
+    ("decr", ("k",)),
+    ("decr", ("k", 2)),
+    ("decrby", ("k", 2)),
+    ("expire", ("k", 100)),
+    ("ttl", ("k",)),
+    ("hget", ("h", "f")),
+    ("hset", ("h", "f", 1.5)),
+    ("hdel", ("h", "f", "g")),
+    ("lpush", ("l", "a", "b")),
+    ("rpush", ("l", "c")),
+    ("lpop", ("l",)),
+    ("rpop", ("l",)),
+    ("llen", ("l",)),
+    ("sadd", ("s", "m", 1)),
+    ("srem", ("s", "m")),
+    ("zadd", ("z", {"m": 1})),
+    ("zscore", ("z", "m")),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), CALLS)
+def test_what_is_collected_is_what_the_written_method_says(
+    db: kvcore.Store[bytes], name: str, arguments: tuple[Any, ...]
+) -> None:
+    pipe = db.pipeline()
+    assert getattr(pipe, name)(*arguments) is pipe
+    assert getattr(PipelineCommands, name)(pipe, *arguments) is pipe
+    (hot, hot_shape), (full, full_shape) = pipe.command_stack
+    same = {"INCRBY": "INCR", "DECRBY": "DECR"}  # by one: the short form
+    assert list(hot) == list(full) or list(hot) == [same[str(full[0])], "k"]
+    for reply in (b"OK",) if name == "set" else (0, 1):
+        shaped = [reply if shape is None else shape(reply) for shape in (hot_shape, full_shape)]
+        assert shaped[0] == shaped[1]
+    pipe.reset()
+    assert pipe.command_stack == []
+    getattr(pipe, name)(*arguments)
+    hot_reply = pipe.execute()
+    db.flushall()
+    getattr(PipelineCommands, name)(pipe, *arguments)
+    assert pipe.execute() == hot_reply
+
+
+def test_a_stack_that_is_no_list_is_refused(db: kvcore.Store[bytes]) -> None:
+    pipe = db.pipeline()
+    pipe.command_stack = ()  # type: ignore[assignment]
+    with pytest.raises(TypeError, match="command_stack"):
+        pipe.get("k")
+    pipe.command_stack = ["GET"]  # type: ignore[list-item]
+    with pytest.raises((TypeError, ValueError)):
+        pipe.execute()
+
+
+def test_a_shape_that_raises_ends_the_run(db: kvcore.Store[bytes]) -> None:
+    def refuse(reply: object) -> object:
+        raise LookupError(reply)
+
+    for transaction in (True, False):
+        pipe = db.pipeline(transaction)
+        pipe.set("k", 1)._run(("GET", "k"), refuse)
+        with pytest.raises(LookupError):
+            pipe.execute()
+        assert len(pipe) == 0
+        assert pipe.get("k").execute() == [b"1"]  # the session is as new
+
+
+def test_an_exec_of_ones_own_among_the_commands(db: kvcore.Store[bytes]) -> None:
+    pipe = db.pipeline()
+    pipe.set("k", 1).execute_command("EXEC")
+    with pytest.raises(kvcore.RedisError, match="EXEC without MULTI"):
+        pipe.execute()
+    assert pipe.get("k").execute() == [b"1"]
+
+
+def test_a_store_that_is_closed_by_a_shape(door: str) -> None:
+    with kvcore.open() as other:
+        pipe = other.pipeline(transaction=False)
+        pipe._run(("SET", "k", 1), lambda _: other.close())
+        pipe.get("k")
+        if door == "wide":  # shapes come last there
+            assert pipe.execute() == [None, b"1"]
+        else:
+            with pytest.raises(kvcore.RedisError, match="closed"):
+                pipe.execute()
+        with pytest.raises(kvcore.RedisError, match="closed"):
+            pipe.get("k").execute()

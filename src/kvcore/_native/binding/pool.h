@@ -1,0 +1,90 @@
+/* What the files of the hot door share: pools of sessions, and the words of a command made from Python objects. */
+#ifndef KV_BINDING_POOL_H
+#define KV_BINDING_POOL_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "api/kvcore.h"
+#include "base/num.h"
+#include "engine/dispatch.h"
+
+/* The commands of the hot methods: a pool looks them up once. */
+#define HOT_COMMANDS(X)                                                                                                                    \
+    X(GET)                                                                                                                                 \
+    X(SET)                                                                                                                                 \
+    X(DEL)                                                                                                                                 \
+    X(EXISTS)                                                                                                                              \
+    X(INCR) X(INCRBY) X(DECR) X(DECRBY) X(EXPIRE) X(TTL) X(HGET) X(HSET) X(HDEL) X(LPUSH) X(RPUSH) X(LPOP) X(RPOP) X(LLEN) X(SADD) X(SREM) \
+        X(ZADD) X(ZSCORE)
+#define HOT_ID(name) HOT_##name,
+typedef enum hot_id { HOT_COMMANDS(HOT_ID) HOT_COUNT } hot_id;
+extern const kv_slice kv_hot_names[HOT_COUNT];
+
+struct lease;
+
+typedef struct Pool {
+    PyObject_HEAD PyObject *weakrefs;
+    kvcore_store *store; /* NULL: closed, or left behind by fork */
+    struct lease *idle;
+    Py_ssize_t busy; /* leases in use */
+    int db;
+    bool closed, abandoned;
+    char *encoding, *errors; /* encoding NULL: bytes */
+    bool utf8;
+    PyObject *encode;     /* encode(word, encoding, errors) -> bytes: for words that are not simple */
+    PyObject *from_reply; /* from_reply(text) -> exception */
+    PyObject *drained;    /* called once, when the pool is closed and its last lease is gone */
+    const kv_command *hot[HOT_COUNT];
+    PyObject *names[HOT_COUNT]; /* of those commands, as str */
+} Pool;
+
+/* The type, made anew for a module. NULL: a Python exception is set. */
+PyObject *kv_pool_type(void);
+bool kv_is_pool(PyObject *object);
+
+/* ---- words ---- */
+
+#define WORDS_INLINE 16
+
+/* The words of a command. Short ones stay on the stack; `held` are the objects that were made to hold bytes. */
+typedef struct words {
+    kv_slice few[WORDS_INLINE];
+    kv_slice *all;
+    PyObject *held; /* a list, or NULL */
+    char digits[8][KV_NUM_MAX];
+    int digits_used;
+    int count;
+} words;
+
+bool kv_words_make_room(words *w, Py_ssize_t room);
+/* Room for as many words. False: a Python exception is set, and there is nothing to end. */
+static inline bool words_begin(words *w, Py_ssize_t room) {
+    w->all = w->few;
+    w->held = NULL;
+    w->digits_used = 0;
+    w->count = 0;
+    return room <= WORDS_INLINE || kv_words_make_room(w, room);
+}
+static inline void words_end(words *w) {
+    if (w->all != w->few) PyMem_Free(w->all);
+    Py_XDECREF(w->held);
+}
+/* Borrows from `word`, or keeps its encoding until the end. False: a Python exception is set. */
+bool kv_words_add(words *w, const Pool *pool, PyObject *word);
+
+/* A word that is taken as it is, without running Python code. */
+static inline bool is_simple(PyObject *word) {
+    return PyBytes_CheckExact(word) || PyUnicode_CheckExact(word) || PyLong_CheckExact(word) || PyFloat_CheckExact(word);
+}
+
+/* ---- running ---- */
+
+/* The reply of a command, or NULL with its error raised; StopIteration: the pool is closed. `command`: what the first word names, or NULL. */
+PyObject *kv_pool_run(Pool *pool, const kv_command *command, const words *w);
+PyObject *kv_pool_execute(Pool *pool, PyObject *sequence);
+
+/* raise_later(error), for the wide door. */
+PyObject *kv_raise_later(PyObject *module, PyObject *error);
+
+#endif
