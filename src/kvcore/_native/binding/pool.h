@@ -15,8 +15,9 @@
     X(SET)                                                                                                                                 \
     X(DEL)                                                                                                                                 \
     X(EXISTS)                                                                                                                              \
-    X(INCR) X(INCRBY) X(DECR) X(DECRBY) X(EXPIRE) X(TTL) X(HGET) X(HSET) X(HDEL) X(LPUSH) X(RPUSH) X(LPOP) X(RPOP) X(LLEN) X(SADD) X(SREM) \
-        X(ZADD) X(ZSCORE)
+    X(INCR)                                                                                                                                \
+    X(INCRBY) X(DECR) X(DECRBY) X(EXPIRE) X(TTL) X(HGET) X(HSET) X(HDEL) X(LPUSH) X(RPUSH) X(LPOP) X(RPOP) X(LLEN) X(SADD) X(SREM) X(ZADD) \
+        X(ZSCORE)
 #define HOT_ID(name) HOT_##name,
 typedef enum hot_id { HOT_COMMANDS(HOT_ID) HOT_COUNT } hot_id;
 extern const kv_slice kv_hot_names[HOT_COUNT];
