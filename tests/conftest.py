@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -19,6 +20,11 @@ if package := os.environ.get("KVCORE_TEST_PACKAGE"):
         )
 elif importlib.util.find_spec("kvcore") is None:
     sys.path.append(str(servers.ROOT / "src"))
+
+
+# A run in the background of a script has SIGINT ignored, and every process that a test starts would inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -66,8 +72,8 @@ def start_tested_server(*options: str) -> servers.Server:
 
 @pytest.fixture(scope="session")
 def served_kvcore() -> Iterator[servers.Server]:
-    """kvcore's own server as a process, shared by the whole test run."""
-    server = start_tested_server()
+    """kvcore's own server as a process, shared by the whole test run. Two threads whatever the load."""
+    server = start_tested_server("--io-threads", "2")
     yield server
     server.stop()
 

@@ -23,9 +23,6 @@ from tests.compat.resp import Connection, ConnectionClosed, ProtocolError, Reply
 # Under a sanitizer the engine is slow and keeps what was freed: memory and time figures mean nothing there.
 SANITIZED = "san" in os.environ.get("LD_PRELOAD", "")
 
-# libtsan keeps a signal back until the thread enters a call of libc that it watches: a wait inside our engine is none.
-DEFERS_SIGNALS = "tsan" in os.environ.get("LD_PRELOAD", "")
-
 ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 5.0

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import kvcore
-from tests.servers import DEFERS_SIGNALS, SANITIZED
+from tests.servers import SANITIZED
 
 LIMIT_S = 0.1 + 0.05  # the promise for Ctrl-C, and something for a busy machine
 
@@ -274,9 +274,6 @@ WAITS = {
 }
 
 
-needs_signals = pytest.mark.skipif(DEFERS_SIGNALS, reason="the thread sanitizer keeps signals back")
-
-
 def start_waiting(wait: str, handler: str, after: str) -> subprocess.Popen[str]:
     code = f"""
         import signal, sys, time, kvcore
@@ -298,7 +295,6 @@ def start_waiting(wait: str, handler: str, after: str) -> subprocess.Popen[str]:
     return process
 
 
-@needs_signals
 @pytest.mark.parametrize("kind", WAITS)
 def test_ctrl_c_ends_a_wait_in_time(kind: str) -> None:
     after = "db.execute('CLIENT', 'UNPAUSE'); db.rpush('none', 'kept'); print(db.llen('none'), flush=True)"
@@ -313,7 +309,6 @@ def test_ctrl_c_ends_a_wait_in_time(kind: str) -> None:
         assert process.wait(10) == 0
 
 
-@needs_signals
 def test_another_signals_exception_is_raised_as_it_is() -> None:
     handler = "def out(*_): raise LookupError('time is up')\n        signal.signal(signal.SIGALRM, out)"
     with start_waiting("db.blpop('none', 0)", handler, "") as process:
@@ -323,7 +318,6 @@ def test_another_signals_exception_is_raised_as_it_is() -> None:
         assert process.wait(10) == 0
 
 
-@needs_signals
 def test_a_handler_that_raises_nothing_does_not_end_the_wait() -> None:
     handler = "signal.signal(signal.SIGUSR1, lambda *_: other.rpush('none', 'by the handler'))"
     wait = "print(db.blpop('none', 20), flush=True)"
@@ -334,7 +328,6 @@ def test_a_handler_that_raises_nothing_does_not_end_the_wait() -> None:
         assert process.wait(10) == 0
 
 
-@needs_signals
 def test_signals_in_a_storm_of_hand_overs() -> None:
     """Exceptions out of signal handlers and jobs from another thread, at the same moments: no crash, no hang, and the
     store is sound afterwards."""

@@ -17,7 +17,7 @@ import pytest
 
 import kvcore
 from kvcore.cli.resp import Client
-from tests.servers import DEFERS_SIGNALS, SANITIZED
+from tests.servers import SANITIZED
 
 
 @pytest.fixture
@@ -289,7 +289,6 @@ def test_a_time_out_is_kept(db: kvcore.Store[bytes]) -> None:
     assert 0.18 < time.monotonic() - started < 1.0
 
 
-@pytest.mark.skipif(DEFERS_SIGNALS, reason="the thread sanitizer keeps signals back")
 @pytest.mark.parametrize("words", ['"BLPOP", "q", 0', '"BZPOPMIN", "z", 0', '"BLMOVE", "a", "b", "LEFT", "LEFT", 0'])
 def test_ctrl_c_interrupts_a_blocked_call(words: str) -> None:
     code = f"""

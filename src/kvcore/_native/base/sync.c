@@ -156,6 +156,12 @@ int kv_thread_start(kv_thread *thread, const char *name, void (*run)(void *), vo
     return 0;
 }
 
+uint64_t kv_thread_cpu_ns(void) {
+    struct timespec used;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+
 void kv_thread_join(kv_thread *thread) {
     if (!thread->joinable) return;
     pthread_join((pthread_t)thread->handle, NULL);

@@ -78,5 +78,6 @@ typedef struct kv_thread {
 } kv_thread;
 int kv_thread_start(kv_thread *thread, const char *name, void (*run)(void *), void *arg);
 void kv_thread_join(kv_thread *thread);
+uint64_t kv_thread_cpu_ns(void); /* what the calling thread has used so far. A system call */
 
 #endif

@@ -28,6 +28,19 @@ size_t kv_system_memory_total(void) {
     return pages <= 0 || page <= 0 ? 0 : (size_t)pages * (size_t)page;
 }
 
+int64_t kv_system_idle_ms(void) {
+    int fd = open("/proc/stat", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return -1;
+    char text[256];
+    ssize_t len = read(fd, text, sizeof text - 1); /* the first line is all cores together: "cpu  user nice system idle iowait ..." */
+    close(fd);
+    text[len < 0 ? 0 : len] = 0;
+    unsigned long long idle, waiting;
+    long a_second = sysconf(_SC_CLK_TCK);
+    if (sscanf(text, "cpu %*u %*u %*u %llu %llu", &idle, &waiting) != 2 || a_second <= 0) return -1;
+    return (int64_t)((idle + waiting) * 1000 / (unsigned long long)a_second);
+}
+
 int kv_system_pid(void) { return (int)getpid(); }
 
 void kv_system_name(char *out, size_t cap) {

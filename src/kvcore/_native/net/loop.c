@@ -428,6 +428,7 @@ static void loop_main(void *arg) {
         share_out(loop);
         publish_memory(loop);
         kv_client_memory_enforce(loop->engine);
+        kv_governor_round(loop);
     }
     close_all(loop);
 }

@@ -3,6 +3,7 @@
 #define KV_NET_LOOP_H
 
 #include "net/connection.h"
+#include "net/governor.h"
 
 /* A socket that was accepted for another loop. */
 typedef struct kv_handover {
@@ -29,6 +30,7 @@ typedef struct kv_loop {
     kv_hint hints[KV_BATCH];           /* of the connection whose turn it is */
     int64_t now_ms;                    /* monotonic, of this round */
     int64_t last_tick_ms;
+    kv_load load;
     _Atomic size_t count; /* connections, for balancing */
     _Atomic bool stop;
     kv_mutex lock;                  /* rank LOOP: guards the lists below */

@@ -9,9 +9,10 @@
 
 #include "net/server_private.h"
 
-/* io-threads auto: one loop a core up to eight; docs/design/io-threads.md has the measurement. */
-static unsigned loops_wanted(const kv_engine *engine) {
-    int64_t asked = kv_setting(&engine->settings, KV_CFG_IO_THREADS);
+static bool is_auto(const kv_server *server) { return kv_setting(&server->engine->settings, KV_CFG_IO_THREADS) == 0; }
+
+unsigned kv_server_loops_asked(const kv_server *server) {
+    int64_t asked = kv_setting(&server->engine->settings, KV_CFG_IO_THREADS);
     if (asked > 0) return (unsigned)(asked > KV_LOOPS_MAX ? KV_LOOPS_MAX : asked);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     return cores < 1 ? 1 : cores > 8 ? 8 : (unsigned)cores;
@@ -42,16 +43,23 @@ static void set_loop_count(kv_server *server, unsigned made, unsigned count) {
     atomic_store_explicit(&server->engine->serving_threads, count, memory_order_relaxed);
 }
 
+void kv_server_use_loops(kv_server *server, unsigned count) {
+    unsigned made = atomic_load_explicit(&server->made, memory_order_relaxed);
+    set_loop_count(server, made, count);
+    atomic_fetch_add_explicit(&server->layout, 1, memory_order_release);
+    for (unsigned i = 0; i < made; i++) kv_loop_look_up(server->loops[i]);
+}
+
 kv_status kv_server_start(kv_engine *engine, kv_buf *error, kv_server **out) {
-    unsigned count = loops_wanted(engine);
     kv_server *server = kv_calloc(&engine->mem, 1, sizeof *server);
     if (server == NULL) return KV_ENOMEM;
     server->engine = engine;
+    unsigned count = kv_server_loops_asked(server);
     kv_mutex_init(&server->lock, KV_RANK_SERVER, 0);
     atomic_store_explicit(&server->references, 1, memory_order_relaxed);
     kv_status status = kv_listeners_open(&server->listeners, engine, error);
     if (status == KV_OK) {
-        set_loop_count(server, count, count); /* before a thread looks */
+        set_loop_count(server, count, is_auto(server) ? 1 : count); /* before a thread looks */
         status = make_loops(server, 0, count);
         if (status != KV_OK) kv_buf_printf(error, "cannot start %u network threads: %s", count, strerror(errno));
     }
@@ -85,15 +93,15 @@ void kv_server_stop(kv_server *server) {
 /* ---- changing ---- */
 
 static kv_status change_threads(kv_server *server, kv_buf *reason) {
-    unsigned count = loops_wanted(server->engine);
     kv_mutex_lock(&server->lock);
-    unsigned made = atomic_load_explicit(&server->made, memory_order_relaxed), before = server->loop_count, had = made;
+    unsigned asked = kv_server_loops_asked(server), before = server->loop_count;
+    unsigned count = is_auto(server) && before < asked ? before : asked; /* auto: as many as before, until the governor sees a need */
+    unsigned made = atomic_load_explicit(&server->made, memory_order_relaxed);
     bool changed = !server->closing && count != before;
     kv_status status = KV_OK;
-    for (; changed && status == KV_OK && made < count; made += status == KV_OK) status = make_loops(server, made, made + 1);
-    if (changed) set_loop_count(server, made, status == KV_OK ? count : before);
-    if (changed && status == KV_OK) atomic_fetch_add_explicit(&server->layout, 1, memory_order_release);
-    for (unsigned i = 0; changed && i < had; i++) kv_loop_look_up(server->loops[i]);
+    for (; !server->closing && status == KV_OK && made < asked; made += status == KV_OK) status = make_loops(server, made, made + 1);
+    if (!server->closing) set_loop_count(server, made, before);
+    if (changed && status == KV_OK) kv_server_use_loops(server, count);
     kv_mutex_unlock(&server->lock);
     if (status != KV_OK) kv_buf_printf(reason, "Failed to start network threads: %s", strerror(errno));
     else if (changed) kv_log_write(&server->engine->log, KV_LOG_NOTICE, "Network threads: %u, before %u", count, before);
@@ -146,4 +154,4 @@ int kv_server_port(const kv_server *server) { return server->listeners.port; }
 const char *kv_server_unix_path(const kv_server *server) {
     return server->listeners.unix_path[0] == 0 ? NULL : server->listeners.unix_path;
 }
-unsigned kv_server_threads(const kv_server *server) { return server->loop_count; }
+unsigned kv_server_threads(const kv_server *server) { return atomic_load_explicit(&server->made, memory_order_relaxed); }

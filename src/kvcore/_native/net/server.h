@@ -25,6 +25,6 @@ void kv_server_release(kv_server *server);
 
 int kv_server_port(const kv_server *server);              /* the TCP port in use; 0: none */
 const char *kv_server_unix_path(const kv_server *server); /* NULL: none */
-unsigned kv_server_threads(const kv_server *server);
+unsigned kv_server_threads(const kv_server *server);      /* that run, in use or not */
 
 #endif

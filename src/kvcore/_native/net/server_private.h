@@ -19,7 +19,13 @@ struct kv_server {
     _Atomic unsigned made;       /* running; >= loop_count */
     _Atomic uint32_t layout;     /* bumped when loop_count has changed: each loop shares its connections out */
     kv_loop *loops[KV_LOOPS_MAX];
+    kv_governor governor;
 };
+
+/* What io-threads says; with auto, the most that are used: one a core up to eight (docs/design/io-threads.md). */
+unsigned kv_server_loops_asked(const kv_server *server);
+/* So many of those that run are in use from here on; they share the connections out. With the lock. */
+void kv_server_use_loops(kv_server *server, unsigned count);
 
 /* Connections of all loops, with those that are still on their way, so that a burst cannot pass maxclients. */
 size_t kv_server_connections(const kv_server *server);
