@@ -10,14 +10,12 @@
 #include "engine/dispatch.h"
 
 /* The commands of the hot methods: a pool looks them up once. */
-#define HOT_COMMANDS(X)                                                                                                                    \
-    X(GET)                                                                                                                                 \
-    X(SET)                                                                                                                                 \
-    X(DEL)                                                                                                                                 \
-    X(EXISTS)                                                                                                                              \
-    X(INCR)                                                                                                                                \
-    X(INCRBY) X(DECR) X(DECRBY) X(EXPIRE) X(TTL) X(HGET) X(HSET) X(HDEL) X(LPUSH) X(RPUSH) X(LPOP) X(RPOP) X(LLEN) X(SADD) X(SREM) X(ZADD) \
-        X(ZSCORE)
+/* clang-format off */
+#define HOT_COMMANDS(X)                                                                       \
+    X(GET) X(SET) X(DEL) X(EXISTS) X(INCR) X(INCRBY) X(DECR) X(DECRBY) X(EXPIRE) X(TTL)       \
+    X(HGET) X(HSET) X(HDEL) X(LPUSH) X(RPUSH) X(LPOP) X(RPOP) X(LLEN) X(SADD) X(SREM) X(ZADD) \
+    X(ZSCORE)
+/* clang-format on */
 #define HOT_ID(name) HOT_##name,
 typedef enum hot_id { HOT_COMMANDS(HOT_ID) HOT_COUNT } hot_id;
 extern const kv_slice kv_hot_names[HOT_COUNT];
