@@ -162,6 +162,12 @@ class TestDefaultMode:
         writer.must("SET", "a", 1)
         assert told(cache) == [[b"a"]]
 
+    @pytest.mark.parametrize("options", [["NOLOOP"], ["NOLOOP", "BCAST"]], ids=" ".join)
+    def test_noloop_is_not_about_flushing(self, cache: Connection, options: list[str]) -> None:
+        tracked(cache, *options)
+        cache.must("FLUSHDB")
+        assert told(cache) == [None]
+
     def test_flush_is_everything(self, writer: Connection, cache: Connection) -> None:
         tracked(cache)
         cache.must("GET", "a")

@@ -50,7 +50,9 @@ static bool make_ready(void *arg, kv_value *v) {
 
 void kv_cmd_swapdb(kv_ctx *c) {
     int64_t a, b;
-    if (!kv_ctx_i64_or(c, 1, &a, KV_ERR_DB_FIRST) || !kv_ctx_i64_or(c, 2, &b, KV_ERR_DB_SECOND)) return;
+    if (!kv_ctx_range_i64(c, 1, INT32_MIN, INT32_MAX, &a, KV_ERR_DB_FIRST) ||
+        !kv_ctx_range_i64(c, 2, INT32_MIN, INT32_MAX, &b, KV_ERR_DB_SECOND))
+        return;
     kv_store *store = &c->engine->store;
     if (a < 0 || b < 0 || a >= store->db_count || b >= store->db_count) {
         kv_reply_error(c->reply, KV_ERR_DB_RANGE);

@@ -112,8 +112,11 @@ static void commit_pairs(kv_ctx *c, int first, size_t pairs, kv_expire_rule rule
     for (size_t i = 0; i < pairs; i++) {
         const kv_put *put = &puts[i];
         kv_key key = {.name = c->argv[first + 2 * (int)i], .hash = put->hash, .shard = put->db->shard, .db = (int)put->db->index};
+        /* Only a key given twice, with a moment that has passed, can be there and be expired: the first one goes as if it had been looked up. */
+        bool gone = put->old != NULL && rule == KV_EXPIRE_AT && kv_entry_expired(put->old, kv_ctx_now_ms(c));
         kv_keydb_commit(put);
-        if (put->old == NULL) kv_ctx_notify(c, &key, KV_EVENT_NEW, "new");
+        if (gone) kv_ctx_expired(c, &key);
+        if (put->old == NULL || gone) kv_ctx_notify(c, &key, KV_EVENT_NEW, "new");
         kv_ctx_changed(c, &key, KV_EVENT_STRING, "set");
         if (rule == KV_EXPIRE_AT) kv_ctx_notify(c, &key, KV_EVENT_GENERIC, "expire");
     }

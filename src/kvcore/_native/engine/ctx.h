@@ -134,6 +134,8 @@ void kv_ctx_field_expiry_changed(kv_ctx *c, const kv_key *key, kv_value *v);
 void kv_ctx_delete_empty(kv_ctx *c, const kv_key *key);
 /* After a change: counts it, touches WATCH and client-side caches, emits the keyspace event. event NULL: none. */
 void kv_ctx_changed(kv_ctx *c, const kv_key *key, unsigned event_class, const char *event);
+/* A key whose time has passed is gone: counts it, touches WATCH and client-side caches, emits `expired`. */
+void kv_ctx_expired(kv_ctx *c, const kv_key *key);
 /* Only the event (rename_from, ...). */
 void kv_ctx_notify(kv_ctx *c, const kv_key *key, unsigned event_class, const char *event);
 /* The key's type changed or it appeared without kv_ctx_add (RENAME, COPY, SWAPDB): blocked clients are looked at after this unit. */

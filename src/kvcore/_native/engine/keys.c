@@ -47,15 +47,19 @@ kv_arena *kv_ctx_arena(const kv_key *key) { return key->shard->arena; }
 
 /* ---- finding ---- */
 
-/* Removes a key whose time has passed. The unit may be a reader's: it holds the shard's lock all the same. */
-static void remove_expired(kv_ctx *c, const kv_key *key, kv_keydb *db, kv_value *v) {
-    kv_begin_write(c);
-    kv_keydb_delete(db, key->hash, v);
+void kv_ctx_expired(kv_ctx *c, const kv_key *key) {
     atomic_fetch_add_explicit(&c->engine->stats.expired_keys, 1, memory_order_relaxed);
     c->unit->dirty++;
     kv_watch_touched(c, key->shard, key->db, key->hash, key->name, true);
     kv_tracking_changed(c, key->name);
     kv_notify(c, key->db, KV_EVENT_EXPIRED, "expired", key->name);
+}
+
+/* Removes a key whose time has passed. The unit may be a reader's: it holds the shard's lock all the same. */
+static void remove_expired(kv_ctx *c, const kv_key *key, kv_keydb *db, kv_value *v) {
+    kv_begin_write(c);
+    kv_keydb_delete(db, key->hash, v);
+    kv_ctx_expired(c, key);
 }
 
 kv_value *kv_ctx_find(kv_ctx *c, const kv_key *key, kv_find how) {

@@ -113,8 +113,9 @@ static void mail_broken_redirect(kv_ctx *c, struct kv_tracker *tracker) {
     kv_buf_deinit(&out);
 }
 
+/* keys NULL: all of them. NOLOOP is about keys: who empties the database itself hears of it all the same. */
 static void invalidate(kv_ctx *c, struct kv_tracker *tracker, const kv_slice *keys, size_t count) {
-    if (tracker->options.noloop && tracker->session == c->session) return;
+    if (keys != NULL && tracker->options.noloop && tracker->session == c->session) return;
     if (tracker->options.redirect == 0) {
         if (tracker->session->format != KV_FORMAT_RESP2) mail_invalidation(c, tracker->session, keys, count);
         return;
