@@ -73,7 +73,7 @@ def obtain(name: str | None, databases: int, config: Mapping[str, str | int]) ->
                 raise ValueError(f"the shared store {name!r} is open already: its config was for the first to open it")
             return known
         settings = {"databases": databases, **config} if config or databases != 16 else {}
-        engine = Engine(name, databases, "".join(config_line(o, str(v)) for o, v in settings.items()))
+        engine = Engine(name, "".join(config_line(o, str(v)) for o, v in settings.items()))
         engine.retain()
         if name is not None:
             _registry[name] = engine
@@ -103,10 +103,9 @@ def give_up(engine: Engine, idle: list[Session], pool: Any) -> None:
 class Engine:
     """A native store."""
 
-    def __init__(self, name: str | None, databases: int, text: str) -> None:
-        """`text` is configuration in valkey.conf's syntax, in which `databases` is stated too."""
+    def __init__(self, name: str | None, text: str) -> None:
+        """`text` is configuration in valkey.conf's syntax."""
         self.name = name
-        self.databases = databases
         self.forked = False
         self.address: tuple[str, int] | str | None = None
         self.password: str | None = None
@@ -121,6 +120,7 @@ class Engine:
         self.native: Any = lib.kvcore_open(raw, len(raw), 0, error, len(error))
         if self.native == ffi.NULL:
             raise make(ResponseError, ffi.string(error).decode(errors="replace"))
+        self.databases = int(lib.kvcore_databases(self.native))
         _engines.add(self)
 
     def checked(self) -> Engine:
@@ -196,6 +196,14 @@ class Engine:
         with _lock:
             self._clients -= 1
         self._free_when_unused()
+
+    def checked_db(self, number: int) -> int:
+        """`number`, if there is such a database."""
+        if not isinstance(number, int):
+            raise TypeError(f"a database is a number, not {number!r}")
+        if not 0 <= number < self.databases:
+            raise make(ResponseError, f"DB index is out of range: this store has {self.databases} databases")
+        return number
 
     def pool(self, db: int, encoding: str | None, errors: str) -> Any:
         """Sessions for the hot door, or None where there is none."""

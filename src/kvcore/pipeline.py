@@ -25,6 +25,11 @@ Text = TypeVar("Text", bytes, str)
 Shape = Callable[[Any], Any] | None
 
 
+NOT_COLLECTED = frozenset(
+    ("QUIT", "RESET", "HELLO", "MONITOR", "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE")
+    + ("UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE")
+)
+
 # What a pipeline's run comes to: the replies (None: a watched key has changed; an error: the transaction was refused),
 # and the first command that failed with its place, -1 for none.
 Outcome = tuple[list[Any] | RedisError | None, int, ResponseError | None]
@@ -94,7 +99,14 @@ class Pipeline(Collector, PipelineCommands, Generic[Text]):
     # --- collecting ---
 
     def execute_command(self, *words: Any) -> Any:
-        """Any command, as words."""
+        """Any command, as words; but for those that change the session or send messages: their replies are not one to
+        one."""
+        name = words[0].decode(errors="replace") if words and isinstance(words[0], bytes) else str(*words[:1])
+        if name.upper() in NOT_COLLECTED:
+            raise make(
+                ResponseError,
+                f"{name.upper()} has no place in a pipeline: use it on the store, or on a client of its url",
+            )
         return self._run(words)
 
     def watch(self, *names: Any) -> bool:

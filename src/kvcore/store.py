@@ -144,7 +144,8 @@ class Store(Door, Commands[Text], Generic[Text]):
 
     def database(self, number: int) -> Store[Text]:
         """The same store's numbered database `number`; to be closed like any other."""
-        return Store(self._engine.checked(), number, self._encoding, self._errors)
+        engine = self._engine.checked()
+        return Store(engine, engine.checked_db(number), self._encoding, self._errors)
 
     # --- running commands ---
 
@@ -459,8 +460,6 @@ def open(
         raise ValueError('open(shared=""): a shared store needs a name; open() gives a private one')
     engine = _engine.obtain(name, databases, dict(config or {}))
     try:
-        if not 0 <= db < engine.databases:
-            raise make(ResponseError, f"DB index is out of range: this store has {engine.databases} databases")
-        return Store(engine, db, encoding if decode_responses else None, encoding_errors)
+        return Store(engine, engine.checked_db(db), encoding if decode_responses else None, encoding_errors)
     finally:
         engine.release()

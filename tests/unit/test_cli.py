@@ -193,3 +193,10 @@ def test_a_taken_port_is_an_error() -> None:
         done = run("serve", "--port", str(db.port))
         assert done.returncode == 1
         assert str(db.port) in done.stderr
+
+
+def test_a_shell_without_a_server_says_so_in_one_line() -> None:
+    done = run("shell", "redis://127.0.0.1:1", "-c", "PING")
+    assert done.returncode == 1
+    assert done.stderr.startswith("kvcore shell: ")
+    assert done.stderr.count("\n") == 1

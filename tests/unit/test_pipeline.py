@@ -266,3 +266,12 @@ def test_a_store_that_is_closed_by_a_shape(door: str) -> None:
                 pipe.execute()
         with pytest.raises(kvcore.RedisError, match="closed"):
             pipe.get("k").execute()
+
+
+@pytest.mark.parametrize("name", ["QUIT", b"quit", "Reset", "HELLO", "MONITOR", "SUBSCRIBE"])
+def test_what_has_no_place_in_a_pipeline(db: kvcore.Store[bytes], name: str | bytes) -> None:
+    pipe = db.pipeline()
+    pipe.set("k", 1)
+    with pytest.raises(kvcore.ResponseError, match="no place in a pipeline"):
+        pipe.execute_command(name, "x")
+    assert pipe.get("k").execute() == [True, b"1"]

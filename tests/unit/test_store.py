@@ -479,3 +479,29 @@ def test_methods_that_belong_to_a_session_say_so_too(db: kvcore.Store[bytes]) ->
     ):
         with pytest.raises(kvcore.ResponseError, match="belongs to one session; use"):
             use()
+
+
+@pytest.mark.parametrize("number", [-1, 16, 300, 2**40])
+def test_a_database_that_is_not_there(number: int) -> None:
+    with kvcore.open() as db:
+        with pytest.raises(kvcore.ResponseError, match="this store has 16 databases"):
+            db.database(number)
+        with pytest.raises(kvcore.ResponseError, match="this store has 16 databases"):
+            kvcore.open(db=number)
+        with db.database(15) as last:
+            last["k"] = "v"
+        assert "k" not in db
+
+
+def test_the_number_of_databases_is_what_the_config_says() -> None:
+    for config in ({"databases": 2}, {"databases": "2"}):
+        with kvcore.open(config=config, db=1) as db:
+            db["k"] = "v"
+            with pytest.raises(kvcore.ResponseError, match="this store has 2 databases"):
+                db.database(2)
+        with pytest.raises(kvcore.ResponseError, match="this store has 2 databases"):
+            kvcore.open(config=config, db=10)
+    with kvcore.open(databases=40, db=39) as db:
+        assert len(db) == 0
+    with pytest.raises(TypeError, match="a database is a number"):
+        kvcore.open(db="x")  # type: ignore[call-overload]

@@ -97,7 +97,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     try:
         text, path = read_command_line(arguments)
-        engine = Engine(None, 0, text)
+        engine = Engine(None, text)
         engine.retain()
         return serve(engine, path)
     except (BadUsage, RedisError, OSError) as error:

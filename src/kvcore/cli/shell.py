@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from kvcore.errors import RedisError
@@ -64,27 +64,36 @@ def main(arguments: Sequence[str]) -> int:
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401  (line editing and history)
         print("quit or Ctrl-D leaves", file=sys.stderr)
+    try:
+        with connection(options.url) as run:
+            return talk(run, options.command or lines(interactive), interactive)
+    except (OSError, ValueError, RedisError) as error:
+        print(f"kvcore shell: {error}", file=sys.stderr)
+        return 1
+
+
+def talk(run: Run, commands: Iterable[str], interactive: bool) -> int:
+    """Run command lines and show the replies. 1: one failed, and nobody was there to see it."""
     failed = False
-    with connection(options.url) as run:
-        for line in options.command or lines(interactive):
-            try:
-                words = shlex.split(line)
-            except ValueError as error:
-                print(f"(error) {error}")
-                continue
-            if not words:
-                continue
-            if words[0].lower() in ("quit", "exit"):
-                break
-            try:
-                reply = run(words)
-            except KeyboardInterrupt:
-                print("(interrupted)")
-                continue
-            except RedisError as error:
-                reply = error
-            failed = failed or isinstance(reply, RedisError)
-            print(show(reply))
+    for line in commands:
+        try:
+            words = shlex.split(line)
+        except ValueError as error:
+            print(f"(error) {error}")
+            continue
+        if not words:
+            continue
+        if words[0].lower() in ("quit", "exit"):
+            break
+        try:
+            reply = run(words)
+        except KeyboardInterrupt:
+            print("(interrupted)")
+            continue
+        except RedisError as error:
+            reply = error
+        failed = failed or isinstance(reply, RedisError)
+        print(show(reply))
     return int(failed and not interactive)
 
 

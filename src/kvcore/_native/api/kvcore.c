@@ -350,6 +350,8 @@ int kvcore_wait_shutdown(kvcore_store *store, uint32_t timeout_ms) {
 
 /* ---- time, settings, facts ---- */
 
+unsigned kvcore_databases(const kvcore_store *store) { return store->engine->store.db_count; }
+
 int64_t kvcore_clock_us(const kvcore_store *store) { return kv_clock_us(&store->engine->clock); }
 void kvcore_clock_freeze(kvcore_store *store, int64_t us) { kv_clock_freeze(&store->engine->clock, us); }
 void kvcore_clock_thaw(kvcore_store *store) { kv_clock_thaw(&store->engine->clock); }

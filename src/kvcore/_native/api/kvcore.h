@@ -19,6 +19,8 @@ kvcore_store *kvcore_open(const char *config, size_t config_len, uint64_t seed, 
 /* Ends a store: its server is stopped first. Every client must have been disconnected. NULL is fine. May wait for threads. */
 void kvcore_close(kvcore_store *store);
 
+unsigned kvcore_databases(const kvcore_store *store); /* numbered from 0 */
+
 /* A client in this process: a session of its own (database, transaction, subscriptions). format: 0 RESP2, 1 RESP3, 2 TAPE, 3 msgpack. NULL: out of memory. */
 kvcore_client *kvcore_connect(kvcore_store *store, int format);
 void kvcore_disconnect(kvcore_client *client); /* NULL is fine */

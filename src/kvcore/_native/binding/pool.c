@@ -580,9 +580,14 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
         return NULL;
     }
     if (!PyArg_ParseTuple(args, "KizsOOO", &address, &db, &encoding, &errors, &encode, &from_reply, &drained)) return NULL;
+    kvcore_store *store = (kvcore_store *)(uintptr_t)address;
+    if (db < 0 || (unsigned)db >= kvcore_databases(store)) { /* sessions take it unseen: SELECT is not asked */
+        PyErr_Format(PyExc_ValueError, "Pool(): there is no database %d", db);
+        return NULL;
+    }
     Pool *pool = (Pool *)type->tp_alloc(type, 0);
     if (pool == NULL) return NULL;
-    pool->store = (kvcore_store *)(uintptr_t)address;
+    pool->store = store;
     pool->db = db;
     pool->encode = Py_NewRef(encode);
     pool->from_reply = Py_NewRef(from_reply);
