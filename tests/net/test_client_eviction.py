@@ -400,7 +400,8 @@ def test_memory_stays_bounded(server: Server, admin: Connection) -> None:
         if i % 10 == 9:
             top = max(top, int(info(admin, "used_memory")) - before)
     assert evicted(admin) > 20
-    # The limit, and once as much of clients that are going, and a turn's growth.
-    assert top < 24 * MIB
     for connection in held:
         connection.close()
+    # The limit, once as much of clients that are going, and for each thread what a turn adds (it may wait for a core in
+    # the middle of one). What was sent and asked for is 1.4 GiB.
+    assert top < 64 * MIB
