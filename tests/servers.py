@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -25,6 +26,7 @@ SANITIZED = "san" in os.environ.get("LD_PRELOAD", "")
 
 ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 20.0
+FIRST_PORT, PORTS_A_WORKER, PORT_RANGES = 10000, 1000, 22  # up to 32000
 STOP_TIMEOUT_S = 5.0
 LAST_WORDS = 8000  # characters: a sanitizer's report with its stacks
 NO_PEER = "no {program}: set KVCORE_PEERS, or put it under build/peers/bin or on PATH"
@@ -86,10 +88,17 @@ class Server:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody uses, from a range of this test process's own below those that the system gives out by itself.
+
+    So neither another worker's server nor somebody's outgoing connection can take it before or while the test uses it.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    first = FIRST_PORT + (int(worker) if worker.isdigit() else 0) % PORT_RANGES * PORTS_A_WORKER
+    while True:
+        port = random.SystemRandom().randrange(first, first + PORTS_A_WORKER)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            return port
 
 
 def find_peer(program: str) -> str | None:

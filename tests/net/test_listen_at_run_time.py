@@ -27,6 +27,7 @@ PORT_REFUSED = (
 )
 BIND_REFUSED = "ERR CONFIG SET failed (possibly related to argument 'bind') - Failed to bind to specified addresses."
 NOT_HERE = "192.0.2.1"  # an address that is nobody's
+NO_NAME = "x" * 64  # longer than a label may be: refused at once, while asking a name server may take long
 
 
 @pytest.fixture
@@ -56,12 +57,15 @@ def info(c: Connection, field: str) -> str | None:
     return None
 
 
-def answers(port: int, host: str = "127.0.0.1") -> bool:
+def answers(port: int, host: str = "127.0.0.1") -> str:
+    """What says which server answers there, for the failure's report; empty when none does."""
     try:
         with Connection(host, port) as connection:
-            return connection.must("PING").data == b"PONG"
+            assert connection.must("PING").data == b"PONG"
+            info = connection.must("INFO", "server").data.decode().splitlines()
+            return " ".join(line for line in info if line.startswith(("process_id:", "tcp_port:", "config_file:")))
     except ConnectionRefusedError:
-        return False
+        return ""
 
 
 @contextlib.contextmanager
@@ -214,9 +218,7 @@ def test_all_addresses_and_back(server: Server, c: Connection) -> None:
         assert info(c, "listener0") == f"name=tcp,bind=127.0.0.1,port={server.port}"
 
 
-@pytest.mark.parametrize(
-    "bad", [NOT_HERE, f"127.0.0.1 {NOT_HERE}", f"* {NOT_HERE}", "127.0.0.1 127.0.0.1", "no.such.host.invalid"]
-)
+@pytest.mark.parametrize("bad", [NOT_HERE, f"127.0.0.1 {NOT_HERE}", f"* {NOT_HERE}", "127.0.0.1 127.0.0.1", NO_NAME])
 def test_addresses_that_cannot_be_had(server: Server, c: Connection, bad: str) -> None:
     with server.connect() as old:
         assert text(c.call("CONFIG", "SET", "bind", bad)) == BIND_REFUSED

@@ -235,9 +235,16 @@ kv_status kv_listeners_open(kv_listeners *listeners, kv_engine *engine, kv_buf *
     return status;
 }
 
+/* No connection comes in any more when this returns. close() alone would leave that to whoever is the last to hold the file: another thread in
+ * the middle of a system call, or a forked child. */
+static void stop_listening(int fd) {
+    shutdown(fd, SHUT_RDWR);
+    close(fd);
+}
+
 void kv_listeners_close(kv_listeners *listeners) {
     for (unsigned i = 0; i < KV_LISTENERS_MAX; i++) {
-        if (listeners->all[i].is_open) close(listeners->all[i].fd);
+        if (listeners->all[i].is_open) stop_listening(listeners->all[i].fd);
         listeners->all[i].is_open = false;
     }
     if (listeners->unix_path[0] != 0) unlink(listeners->unix_path);
@@ -397,7 +404,7 @@ static void retire(kv_server *server, const kv_listener *listener) {
         if (fd >= 0) admit(server, false, fd, &peer);
         else if (errno != ECONNABORTED && errno != EINTR) break;
     }
-    close(listener->fd);
+    stop_listening(listener->fd);
 }
 
 static bool is_kept(const opening *set, const kv_listener *slot) {
