@@ -1,6 +1,7 @@
 /* sources: base/arena.c base/arena_plain.c base/pages.c base/mem.c base/sync.c base/rng.c */
 /* The arena against a plain list of blocks: every block keeps its bytes, alignment and account whatever happens around it. */
 #include "base/arena.h"
+#include "base/pages.h"
 #include "base/rng.h"
 #include "check.h"
 #include <string.h>
@@ -121,6 +122,44 @@ static void empties_go_back(void) {
     CHECK(atomic_load(&mem.used) == 0);
 }
 
+/* A block that grows through the classes leaves no empty slab in each of them. */
+static void grows_through_classes(void) {
+    kv_mem mem;
+    kv_mem_init(&mem);
+    kv_arena *arena = kv_arena_create(&mem);
+    void *ptr = NULL;
+    for (size_t bytes = 8; bytes <= 8192; bytes += 8) {
+        CHECK((ptr = kv_arena_realloc(arena, ptr, bytes - 8, bytes)) != NULL);
+#ifndef KV_PLAIN_MALLOC
+        CHECK(kv_arena_mapped(arena) <= 32768 && kv_arena_check(arena));
+#endif
+    }
+    kv_arena_free(arena, ptr, 8192);
+    CHECK(kv_arena_mapped(arena) <= 16384 && kv_arena_check(arena));
+    kv_arena_trim(arena);
+    CHECK(kv_arena_mapped(arena) == 0 && kv_arena_check(arena));
+    kv_arena_destroy(arena);
+    CHECK(atomic_load(&mem.used) == 0);
+}
+
+/* What is free goes back to the system when nobody has asked for pages since the last look. */
+static void rests(void) {
+    kv_mem mem;
+    kv_mem_init(&mem);
+    kv_arena *arena = kv_arena_create(&mem);
+    void *kept = kv_arena_alloc(arena, 30000), *gone[20];
+    for (int i = 0; i < 20; i++) gone[i] = kv_arena_alloc(arena, 20000);
+    for (int i = 0; i < 20; i++) kv_arena_free(arena, gone[i], 20000);
+    kv_span_rest(&mem);
+#ifndef KV_PLAIN_MALLOC
+    CHECK(mem.pool.pages_dirty > 0);
+#endif
+    kv_span_rest(&mem);
+    CHECK(mem.pool.pages_dirty == 0 && kv_page_pool_check(&mem));
+    kv_arena_free(arena, kept, 30000);
+    kv_arena_destroy(arena);
+}
+
 static void many_small_arenas(void) {
     kv_mem mem;
     kv_mem_init(&mem);
@@ -230,6 +269,8 @@ int main(void) {
     good_sizes();
     accounts();
     empties_go_back();
+    grows_through_classes();
+    rests();
     many_small_arenas();
     failures();
     threads();

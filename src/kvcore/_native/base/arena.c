@@ -12,8 +12,9 @@
  * A slab is in its class's partial list while it has room, and moves to the arena's full list with its last block; it comes back when a
  * few blocks (reopen_at) are free again. What a slab needs is kept in its kv_span, which
  * the block's address leads to (pages.h): blocks carry no header. A class's first slabs are as small as its size lets them be;
- * each further one is about a sixteenth of what the class holds, up to 64 KiB. A slab that empties goes back to the pool, unless it is
- * its class's only one with room, so that one key that comes and goes does not move pages.
+ * each further one is about a 32nd of what the class holds, up to 64 KiB. Of the slabs that are empty the arena keeps one, of a few pages,
+ * for whatever class needs one next: neither a key that comes and goes nor one that grows through the classes moves pages, and 64 arenas
+ * do not hold an empty slab of each class. The others go back to the pool.
  *
  * Large blocks (up to 512 KiB) are spans of their own, huge ones mappings with a page before them that links them:
  *
@@ -43,7 +44,17 @@
 #define ASAN_UNPOISON_MEMORY_REGION(ptr, bytes) ((void)(ptr), (void)(bytes))
 #endif
 
-enum { CLASSES = 88, FINE_MAX = 256, FINE_CLASSES = 32, SMALL_MAX = 32768, SLAB_PAGES_MAX = 16, SPARSE = 1024, LARGE_CLASS = 255 };
+enum {
+    CLASSES = 88,
+    FINE_MAX = 256,
+    FINE_CLASSES = 32,
+    SMALL_MAX = 32768,
+    SLAB_PAGES_MAX = 16,
+    SPARSE = 1024,
+    LARGE_CLASS = 255,
+    EMPTY_CLASS = 254,
+    KEPT_PAGES = 4
+};
 #define LARGE_MAX ((size_t)KV_SPAN_MAX * KV_PAGE)
 
 typedef struct huge {
@@ -62,6 +73,7 @@ struct kv_arena {
     _Atomic bool shared;         /* lock `mutex` in every call */
     kv_mutex mutex;
     kv_span *full, *large;
+    kv_span *kept; /* an empty slab of no class, at most KEPT_PAGES long; its pages count as mapped */
     huge *huge;
     size_class classes[CLASSES];
 };
@@ -87,11 +99,11 @@ size_t kv_arena_good_size(size_t bytes) {
     return bytes > SIZE_MAX - 2 * KV_PAGE ? bytes : page_round(bytes);
 }
 
-/* How many pages the next slab of a class should have: near a sixteenth of what it holds, and with a short tail. A small class may lose
+/* How many pages the next slab of a class should have: near a 32nd of what it holds, and with a short tail. A small class may lose
  * an eighth to the tail rather than take many pages at once. Blocks above SPARSE bytes always get the fewest pages without a tail: the
  * fewer blocks a slab has, the sooner it empties and its pages serve another class. */
 static unsigned slab_pages(size_t size, size_t pages_held) {
-    size_t want = size > SPARSE ? 1 : pages_held / 16;
+    size_t want = size > SPARSE ? 1 : pages_held / 32;
     if (want > SLAB_PAGES_MAX) want = SLAB_PAGES_MAX;
     unsigned least = (unsigned)(page_round(size) / KV_PAGE), best = least;
     if (want < least) want = least;
@@ -165,25 +177,42 @@ static inline unsigned reopen_at(unsigned capacity) {
 static kv_span *slab_create(kv_arena *arena, unsigned index) {
     size_t size = class_size(index);
     unsigned pages = slab_pages(size, arena->classes[index].pages);
-    kv_span *span = kv_span_alloc(arena->mem, pages);
-    if (span == NULL) return NULL;
+    kv_span *span = arena->kept;
+    if (span != NULL && span->pages == pages) {
+        arena->kept = NULL;
+        span->fresh_place = 0;
+    } else {
+        span = kv_span_alloc(arena->mem, pages);
+        if (span == NULL) return NULL;
+        span->owner = owner_tag(arena);
+        ASAN_POISON_MEMORY_REGION(kv_span_start(span), pages * KV_PAGE);
+        account(&arena->mapped, pages * KV_PAGE);
+    }
     span->class_index = (uint8_t)index;
     span->capacity = (uint16_t)(pages * KV_PAGE / size);
     span->free_place = KV_SPAN_NONE;
-    span->owner = owner_tag(arena);
-    ASAN_POISON_MEMORY_REGION(kv_span_start(span), pages * KV_PAGE);
     arena->classes[index].pages += pages;
-    account(&arena->mapped, pages * KV_PAGE);
     push(&arena->classes[index].partial, span);
     return span;
+}
+
+static void give_back(kv_arena *arena, kv_span *span) {
+    account(&arena->mapped, -(span->pages * KV_PAGE));
+    kv_span_free(arena->mem, span);
 }
 
 static void slab_release(kv_arena *arena, kv_span *span) {
     size_class *class = &arena->classes[span->class_index];
     drop(&class->partial, span);
     class->pages -= span->pages;
-    account(&arena->mapped, -(span->pages * KV_PAGE));
-    kv_span_free(arena->mem, span);
+    if (span->pages > KEPT_PAGES) {
+        give_back(arena, span);
+        return;
+    }
+    span->class_index = EMPTY_CLASS;
+    span->next = NULL;
+    if (arena->kept != NULL) give_back(arena, arena->kept);
+    arena->kept = span;
 }
 
 static void *small_alloc(kv_arena *arena, size_t bytes) {
@@ -228,7 +257,7 @@ static void small_free(kv_arena *arena, void *ptr, size_t bytes) {
         push(partial, span);
         span->is_full = 0;
     }
-    if (__builtin_expect(used == 0, 0) && (*partial != span || span->next != NULL)) slab_release(arena, span);
+    if (__builtin_expect(used == 0, 0)) slab_release(arena, span);
 }
 
 /* ---- large and huge blocks ---- */
@@ -322,6 +351,7 @@ void kv_arena_destroy(kv_arena *arena) {
     if (arena == NULL) return;
     for (unsigned i = 0; i < CLASSES; i++) free_list(arena->mem, arena->classes[i].partial);
     free_list(arena->mem, arena->full);
+    free_list(arena->mem, arena->kept);
     free_list(arena->mem, arena->large);
     while (arena->huge != NULL) {
         huge *map = arena->huge;
@@ -389,13 +419,8 @@ size_t kv_arena_mapped(const kv_arena *arena) { return atomic_load_explicit(&are
 
 void kv_arena_trim(kv_arena *arena) {
     guard(arena);
-    for (unsigned i = 0; i < CLASSES; i++) {
-        kv_span *next;
-        for (kv_span *span = arena->classes[i].partial; span != NULL; span = next) {
-            next = span->next;
-            if (span->used == 0) slab_release(arena, span);
-        }
-    }
+    if (arena->kept != NULL) give_back(arena, arena->kept);
+    arena->kept = NULL;
     unguard(arena);
     kv_span_purge(arena->mem);
 }
@@ -406,7 +431,7 @@ static bool slab_check(const kv_arena *arena, const kv_span *span, unsigned inde
     size_t size = class_size(index), start_fresh = span->fresh_place;
     if (span->class_index != index || span->owner != owner_tag(arena) || span->is_full != full || span->used > span->capacity) return false;
     unsigned room = (unsigned)(span->capacity - span->used);
-    if (full ? room >= reopen_at(span->capacity) : room == 0) return false;
+    if (span->used == 0 || (full ? room >= reopen_at(span->capacity) : room == 0)) return false;
     if (span->capacity != span->pages * KV_PAGE / size || start_fresh * 8 % size != 0 || start_fresh * 8 / size > span->capacity)
         return false;
     size_t expected = start_fresh * 8 / size - span->used, seen = 0;
@@ -441,6 +466,10 @@ bool kv_arena_check(const kv_arena *arena) {
         if (span->class_index != LARGE_CLASS || span->owner != owner_tag(arena)) return false;
         used += span->pages * KV_PAGE;
         pages += span->pages;
+    }
+    if (arena->kept != NULL) {
+        if (arena->kept->class_index != EMPTY_CLASS || arena->kept->pages > KEPT_PAGES) return false;
+        pages += arena->kept->pages;
     }
     for (const huge *map = arena->huge; map != NULL; map = map->next) {
         if (map->bytes % KV_PAGE != 0 || map->bytes <= LARGE_MAX) return false;

@@ -15,12 +15,13 @@ struct kv_chunk;
 
 /* Chunks of pages that all arenas of the engine share, see pages.c. Empty until the first arena allocates. */
 typedef struct kv_page_pool {
-    kv_mutex lock;                  /* guards the rest; nothing is taken under it */
-    struct kv_chunk *by_run[10];    /* chunks whose longest free run has 2^i .. 2^(i+1)-1 pages */
-    size_t chunks;                  /* all of them, full ones too */
-    size_t empty;                   /* chunks with no page in use */
-    size_t pages_used, pages_dirty; /* handed out; free but not yet given back to the system */
-    uint64_t purged_ms;             /* when free pages were last given back */
+    kv_mutex lock;                    /* guards the rest; nothing is taken under it */
+    struct kv_chunk *by_run[10];      /* chunks whose longest free run has 2^i .. 2^(i+1)-1 pages */
+    size_t chunks;                    /* all of them, full ones too */
+    size_t empty;                     /* chunks with no page in use */
+    size_t pages_used, pages_dirty;   /* handed out; free but not yet given back to the system */
+    uint64_t purged_ms;               /* when free pages were last given back */
+    uint64_t requests, requests_seen; /* spans handed out, in all and at the last kv_span_rest */
 } kv_page_pool;
 
 typedef struct kv_mem {

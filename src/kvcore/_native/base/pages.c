@@ -160,9 +160,10 @@ static void purge_down_to(kv_page_pool *pool, size_t dirty) {
 }
 
 /* Where large blocks come and go, the holes between them are a tenth of the memory: to give those back at every free would only fault
- * them in again. So there is a soft limit, looked at ten times a second, and a hard one. */
+ * them in again. So there is a soft limit, looked at ten times a second, and a hard one. What is left below the soft limit goes back when
+ * nobody has asked for pages for a while (kv_span_rest). */
 static void purge_when_due(kv_page_pool *pool) {
-    size_t soft = 256 + pool->pages_used / 32, hard = 4096 + pool->pages_used / 4;
+    size_t soft = 128 + pool->pages_used / 128, hard = 1024 + pool->pages_used / 8;
     if (pool->pages_dirty <= soft) return;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
@@ -200,6 +201,7 @@ kv_span *kv_span_alloc(kv_mem *mem, unsigned pages) {
         chunk->dirty_pages = (uint16_t)(chunk->dirty_pages - taken);
         pool->pages_dirty -= taken;
         pool->pages_used += pages;
+        pool->requests++;
         relist(pool, chunk);
         span = (kv_span *)chunk + at;
     }
@@ -242,6 +244,15 @@ void kv_span_purge(kv_mem *mem) {
     kv_mutex_lock(&mem->pool.lock);
     purge_down_to(&mem->pool, 0);
     kv_mutex_unlock(&mem->pool.lock);
+}
+
+void kv_span_rest(kv_mem *mem) {
+    kv_page_pool *pool = &mem->pool;
+    if (!kv_mutex_trylock(&pool->lock)) return;
+    bool resting = pool->requests == pool->requests_seen;
+    pool->requests_seen = pool->requests;
+    if (resting && pool->pages_dirty > 0) purge_down_to(pool, 0);
+    kv_mutex_unlock(&pool->lock);
 }
 
 /* ---- check ---- */

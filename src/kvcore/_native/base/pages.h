@@ -29,7 +29,9 @@ _Static_assert(sizeof(kv_span) == 32, "512 of them are four pages");
 /* A span of `pages` (1..KV_SPAN_MAX) with unknown contents, or NULL when out of memory. `back` of its pages is set for the first 256. */
 kv_span *kv_span_alloc(kv_mem *mem, unsigned pages);
 void kv_span_free(kv_mem *mem, kv_span *span);
-void kv_span_purge(kv_mem *mem);      /* give every free page back to the system */
+void kv_span_purge(kv_mem *mem); /* give every free page back to the system */
+/* To be called a few times a second: gives every free page back when no span was handed out since the last call. */
+void kv_span_rest(kv_mem *mem);
 bool kv_page_pool_check(kv_mem *mem); /* every invariant; takes the lock */
 
 /* Of mem.c: the account (which keeps the peak), and a mapping that is not counted. NULL when refused. */

@@ -8,6 +8,7 @@
 #include <limits.h>
 
 #include "engine/dispatch.h"
+#include "base/pages.h"
 #include "engine/evict.h"
 #include "engine/monitor.h"
 #include "engine/notify.h"
@@ -131,6 +132,7 @@ bool kv_cron_round(kv_engine *engine, uint64_t budget_us) {
     (void)kv_evict(engine); /* maxmemory may have been lowered, and nobody calls */
     kv_tracking_trim(engine);
     for (unsigned s = 0; s < engine->store.shard_count; s++) more |= tidy_shard(engine, &engine->store.shards[s]);
+    if (!more) kv_span_rest(&engine->mem);
     return more;
 }
 

@@ -3,14 +3,17 @@
  *     kv_hash_big { arena, seed, table, heap }
  *           table --(hash of the field)--> block <--(earliest first)-- heap
  *
- *     block    head | field length | value length | position | field bytes | value bytes
+ *     short    field length | value length | field bytes | value bytes          a field of up to 127 bytes, a value of up to 255, no expiry
+ *              1              1
+ *
+ *     long     head | field length | value length | position | field bytes | value bytes
  *              1      1,2,4,8        1,2,4,8        0 or 4
  *
  *     head     bits 0-1, 2-3: log2 of the width of the two lengths; bit 4: the field expires, and `position` is its place in the heap,
- *              where its time is kept
+ *              where its time is kept; bit 7: the block is long (the first byte of a short one is at most 127)
  *
- * Numbers in a block are unaligned, in the machine's byte order. Invariants: lengths have the smallest width that holds them, so a block's
- * size follows from its content; a block is in the heap if and only if bit 4 is set; blocks, buckets and heap chunks live in `arena`,
+ * Numbers in a block are unaligned, in the machine's byte order. Invariants: a block is short when it can be, and lengths have the
+ * smallest width that holds them, so a block's size follows from its content; a block is in the heap if and only if it expires; blocks, buckets and heap chunks live in `arena`,
  * wherever the value's key is now. */
 #include "types/hash_big.h"
 
@@ -27,7 +30,7 @@ struct kv_hash_big {
 
 /* ---- blocks ---- */
 
-enum { HEAD_EXPIRES = 16 };
+enum { HEAD_EXPIRES = 16, HEAD_LONG = 128, SHORT_FIELD = 127 };
 
 /* A block as read: sizes and the places of its parts. */
 typedef struct parts {
@@ -49,28 +52,38 @@ static void store_len(uint8_t *at, unsigned code, size_t len) {
     memcpy(at, &wide, (size_t)1 << code);
 }
 
+/* The first byte: two blocks where it is the same have the same layout. */
 static uint8_t head_of(size_t field_len, size_t value_len, bool expires) {
-    return (uint8_t)(width_code(field_len) | width_code(value_len) << 2 | (expires ? HEAD_EXPIRES : 0));
+    if (field_len <= SHORT_FIELD && value_len <= UINT8_MAX && !expires) return (uint8_t)field_len;
+    return (uint8_t)(HEAD_LONG | width_code(field_len) | width_code(value_len) << 2 | (expires ? HEAD_EXPIRES : 0));
 }
 
+static bool is_long(uint8_t head) { return (head & HEAD_LONG) != 0; }
+static bool in_heap(const uint8_t *block) { return (block[0] & (HEAD_LONG | HEAD_EXPIRES)) == (HEAD_LONG | HEAD_EXPIRES); }
+
 static void place(parts *p, uint8_t head) {
-    p->position_at = 1 + ((size_t)1 << (head & 3)) + ((size_t)1 << (head >> 2 & 3));
-    p->field_at = p->position_at + (head & HEAD_EXPIRES ? 4 : 0);
+    p->expires = is_long(head) && (head & HEAD_EXPIRES) != 0;
+    p->position_at = is_long(head) ? 1 + ((size_t)1 << (head & 3)) + ((size_t)1 << (head >> 2 & 3)) : 2;
+    p->field_at = p->position_at + (p->expires ? 4 : 0);
     p->value_at = p->field_at + p->field_len;
     p->bytes = p->value_at + p->value_len;
-    p->expires = (head & HEAD_EXPIRES) != 0;
 }
 
 static parts read_block(const uint8_t *block) {
     uint8_t head = block[0];
-    parts p = {.field_len = load_len(block + 1, head & 3)};
-    p.value_len = load_len(block + 1 + ((size_t)1 << (head & 3)), head >> 2 & 3);
+    parts p = {.field_len = head, .value_len = block[1]};
+    if (is_long(head)) {
+        p.field_len = load_len(block + 1, head & 3);
+        p.value_len = load_len(block + 1 + ((size_t)1 << (head & 3)), head >> 2 & 3);
+    }
     place(&p, head);
     return p;
 }
 
+/* Every lookup compares fields. */
 static kv_slice block_field(const void *entry) {
     const uint8_t *block = entry;
+    if (!is_long(block[0])) return kv_slice_of(block + 2, block[0]);
     parts p = read_block(block);
     return kv_slice_of(block + p.field_at, p.field_len);
 }
@@ -88,6 +101,10 @@ static bool plan(parts *p, kv_slice field, kv_slice value, bool expires) {
 
 static void write_lengths(uint8_t *block, size_t field_len, size_t value_len, bool expires) {
     block[0] = head_of(field_len, value_len, expires);
+    if (!is_long(block[0])) {
+        block[1] = (uint8_t)value_len;
+        return;
+    }
     store_len(block + 1, width_code(field_len), field_len);
     store_len(block + 1 + ((size_t)1 << width_code(field_len)), width_code(value_len), value_len);
 }
@@ -118,7 +135,7 @@ static void set_position(void *item, uint32_t position, void *arg) {
 }
 
 static int64_t expiry_of(const kv_hash_big *h, const uint8_t *block) {
-    return block[0] & HEAD_EXPIRES ? kv_heap_at(&h->heap, get_position(block))->when_ms : KV_HASH_NO_EXPIRY;
+    return in_heap(block) ? kv_heap_at(&h->heap, get_position(block))->when_ms : KV_HASH_NO_EXPIRY;
 }
 
 static void show(const kv_hash_big *h, const uint8_t *block, kv_hash_item *out) {
@@ -246,7 +263,7 @@ bool kv_hash_big_check(const kv_hash_big *h) {
     kv_table_iter_start(&at, &h->table);
     for (const uint8_t *block; (block = kv_table_iter_next(&at)) != NULL;) {
         if (!check_block(h, block)) return false;
-        if (block[0] & HEAD_EXPIRES) expiring++;
+        if (in_heap(block)) expiring++;
     }
     return expiring == kv_heap_count(&h->heap);
 }
@@ -262,7 +279,7 @@ bool kv_hash_big_get(const kv_hash_big *h, kv_slice field, kv_hash_item *out) {
 
 /* Puts `fresh` where `old` is, in table and heap. Room in the heap is reserved. Frees neither. */
 static void swap_block(kv_hash_big *h, const kv_table_pos *pos, bool had_expiry, uint32_t old_position, uint8_t *fresh, int64_t expiry_ms) {
-    bool has_expiry = (fresh[0] & HEAD_EXPIRES) != 0;
+    bool has_expiry = in_heap(fresh);
     pos->bucket->slot[pos->slot] = fresh;
     if (had_expiry && has_expiry) {
         set_position(fresh, old_position, NULL);
@@ -339,7 +356,7 @@ kv_status kv_hash_big_delete(kv_hash_big *h, kv_slice field, int64_t now_ms) {
     kv_table_pos pos;
     uint8_t *block = kv_table_locate(&h->table, hash_of(h, field), field, &pos);
     if (block == NULL || expiry_of(h, block) <= now_ms) return KV_ENOTFOUND;
-    if (block[0] & HEAD_EXPIRES) kv_heap_remove(&h->heap, get_position(block));
+    if (in_heap(block)) kv_heap_remove(&h->heap, get_position(block));
     kv_table_remove_at(&h->table, &pos);
     free_block(h->arena, block);
     return KV_OK;
@@ -425,17 +442,17 @@ void kv_hash_big_confirm(kv_hash_big *h, const kv_hash_was *was) {
 void kv_hash_big_take_back(kv_hash_big *h, const kv_hash_was *was) {
     kv_table_pos pos;
     uint8_t *now = kv_table_locate(&h->table, hash_of(h, was->field), was->field, &pos), *old = was->block;
-    bool expires = (now[0] & HEAD_EXPIRES) != 0;
+    bool now_expires = in_heap(now);
     if (was->in_place) {
-        if (expires) kv_heap_update(&h->heap, get_position(now), was->expiry_ms);
+        if (now_expires) kv_heap_update(&h->heap, get_position(now), was->expiry_ms);
         return;
     }
-    if (old != NULL && expires && (old[0] & HEAD_EXPIRES) != 0) {
+    if (old != NULL && now_expires && in_heap(old)) {
         uint32_t position = get_position(now);
         set_position(old, position, NULL);
         kv_heap_replace(&h->heap, position, old);
         kv_heap_update(&h->heap, position, was->expiry_ms);
-    } else if (expires) {
+    } else if (now_expires) {
         (void)kv_heap_remove(&h->heap, get_position(now));
     }
     if (old != NULL) pos.bucket->slot[pos.slot] = old;
