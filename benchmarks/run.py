@@ -6,6 +6,7 @@
   run.py memory     bytes of resident memory a key or element, side by side
   run.py locks      what a shard's lock costs (benchmarks/c/bench_locks.c)
   run.py threads    kvcore with 1, 2, 4 network threads: what `io-threads auto` should choose
+  run.py longwork   what other clients notice while a server does something long (--only hgetall, --quick, --peers ...)
   run.py all        all of them
 
 The peer is the Valkey under build/peers (`make peers`). Servers take turns, round after round; figures are medians
@@ -308,19 +309,36 @@ def locks(options: argparse.Namespace) -> None:
     save("locks", {"unit": "ns an operation, both threads together", "locks": figures})
 
 
+def longwork(options: argparse.Namespace) -> None:
+    from parts.common import Settings
+    from parts.longwork import run
+
+    extra = tuple(shlex.split(options.kvcore_options))
+    only = tuple(filter(None, options.only.split(",")))
+    peers = tuple(filter(None, options.peers.split(",")))
+    run(Settings(options.quick, options.scale, options.rounds, only, peers, extra, options.rate))
+
+
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
     "embedded": embedded,
     "server": server,
     "memory": memory,
     "locks": locks,
     "threads": threads,
+    "longwork": longwork,
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", default=["all"], choices=[*BENCHMARKS, "all"])
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each measurement; the median counts")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each measurement; the median counts")
+    parser.add_argument("--quick", action="store_true", help="fewer cases and smaller sizes (longwork)")
+    parser.add_argument("--scale", type=float, default=1.0, help="a factor on sizes (longwork)")
+    parser.add_argument("--only", default="", help="comma-separated words: cases whose name has one of them (longwork)")
+    parser.add_argument("--peers", default="", help="comma-separated: valkey, redis (longwork)")
+    parser.add_argument("--rate", type=int, default=2000, help="the probe's requests a second (longwork)")
+    parser.add_argument("--kvcore-options", default="", help="options of the kvcore server, as one word (longwork)")
     parser.add_argument("--count", type=int, default=200_000, help="calls a round (embedded)")
     parser.add_argument("--requests", type=int, default=0, help="requests a test (server, threads)")
     parser.add_argument("--tests", default="set,get,lpush,zadd,ping_mbulk", help="valkey-benchmark's tests")

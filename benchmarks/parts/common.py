@@ -1,0 +1,132 @@
+"""What every part shares: options, result files with the facts they were measured under, percentiles, progress."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+@dataclass
+class Settings:
+    """How a run was asked for: `scale` shrinks sizes, `quick` also drops rounds and rare rows."""
+
+    quick: bool = False
+    scale: float = 1.0
+    rounds: int | None = None
+    only: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()
+    kvcore_options: tuple[str, ...] = ()
+    rate: int = 2000
+    results: Path = RESULTS
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def count(self, full: int, quick: int | None = None, least: int = 1) -> int:
+        """A size: the full one or the quick one, scaled."""
+        return max(least, int((quick if self.quick and quick is not None else full) * self.scale))
+
+    def turns(self, full: int, quick: int) -> int:
+        return self.rounds or (quick if self.quick else full)
+
+    def wants(self, name: str) -> bool:
+        return not self.only or any(word in name for word in self.only)
+
+
+def say(line: str = "") -> None:
+    print(line, flush=True)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[None]:
+    """Tell what runs now, on a terminal in place and elsewhere not at all: logs hold results."""
+    live = sys.stderr.isatty()
+    if live:
+        print(f"\r\x1b[K... {what}", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if live:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The nearest-rank percentile of sorted values: the smallest that at least `share` percent do not exceed."""
+    if not ordered:
+        return 0.0
+    rank = -(-len(ordered) * share // 100)
+    return ordered[min(len(ordered), max(1, int(rank))) - 1]
+
+
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values)
+
+
+def spread(values: Sequence[float]) -> float:
+    """How far the rounds lie apart: (largest - smallest) / median."""
+    middle = statistics.median(values)
+    return round((max(values) - min(values)) / middle, 3) if middle else 0.0
+
+
+def output_of(*words: str) -> str:
+    try:
+        return subprocess.run(words, capture_output=True, text=True, timeout=20, check=False, cwd=ROOT).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def machine() -> dict[str, Any]:
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "cpu": processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(pages / 2**30, 1),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "load_before": round(os.getloadavg()[0], 2),
+    }
+
+
+def commit() -> str:
+    """The commit that was measured; `+` marks an engine that had been changed since."""
+    name = output_of("git", "rev-parse", "--short=12", "HEAD")
+    return (name + ("+" if output_of("git", "status", "--porcelain", "--", "src") else "")) or "unknown"
+
+
+def save(settings: Settings, name: str, figures: Any) -> Path:
+    """Write a result file: the figures, the command, and what they were measured on."""
+    settings.results.mkdir(parents=True, exist_ok=True)
+    facts = {
+        "what": name,
+        "command": shlex.join(["python", "benchmarks/run.py", *sys.argv[1:]]),
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "commit": commit(),
+        "machine": machine(),
+        "missing": settings.missing,
+        "figures": figures,
+    }
+    path = settings.results / f"{name}.json"
+    path.write_text(json.dumps(facts, indent=1) + "\n")
+    say(f"saved {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}\n")
+    return path
