@@ -397,6 +397,12 @@ void *kv_arena_realloc(kv_arena *arena, void *ptr, size_t old_bytes, size_t new_
     return fresh;
 }
 
+void kv_arena_discard(kv_arena *arena, void *ptr, size_t block, size_t from, size_t bytes) {
+    (void)arena;
+    if (block <= LARGE_MAX || from % KV_PAGE != 0 || bytes < KV_PAGE) return;
+    kv_mem_discard((uint8_t *)ptr + from, bytes / KV_PAGE * KV_PAGE);
+}
+
 bool kv_arena_transfer(kv_arena *from, kv_arena *to, void *ptr, size_t bytes) {
     if (bytes <= SMALL_MAX || from->mem != to->mem) return false;
     /* One guard after the other: arenas have no order among themselves. In between nobody else knows the block. */

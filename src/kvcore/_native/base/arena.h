@@ -28,6 +28,10 @@ void *kv_arena_realloc(kv_arena *arena, void *ptr, size_t old_bytes, size_t new_
 /* The bytes that a request for `bytes` really occupies: the room to grow in place. Pure. */
 size_t kv_arena_good_size(size_t bytes);
 
+/* Bytes [from, from + bytes) of a live block are not needed any more: their pages go back to the system, as far as they are whole, and read as zeros or
+ * as before until the block is freed. Does nothing for blocks that have no pages of their own. */
+void kv_arena_discard(kv_arena *arena, void *ptr, size_t block, size_t from, size_t bytes);
+
 /* Moves a block's ownership to another arena. True when done without a copy (large blocks only): the pointer stays valid.
  * False: nothing changed, the caller copies. Both arenas' locks are held. */
 bool kv_arena_transfer(kv_arena *from, kv_arena *to, void *ptr, size_t bytes);

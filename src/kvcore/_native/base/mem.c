@@ -100,6 +100,8 @@ void kv_mem_unmap(kv_mem *mem, void *ptr, size_t bytes) {
     atomic_fetch_sub_explicit(&mem->mapped, bytes, memory_order_relaxed);
 }
 
+void kv_mem_discard(void *ptr, size_t bytes) { madvise(ptr, bytes, MADV_DONTNEED); /* advice: a refusal does no harm */ }
+
 void *kv_mem_remap(kv_mem *mem, void *ptr, size_t old_bytes, size_t new_bytes) {
     if (kv_mem_fault(mem)) return NULL;
     void *moved = mremap(ptr, old_bytes, new_bytes, MREMAP_MAYMOVE);

@@ -48,6 +48,8 @@ void *kv_mem_map(kv_mem *mem, size_t bytes, size_t align);
 void kv_mem_unmap(kv_mem *mem, void *ptr, size_t bytes);
 /* Grows or shrinks a mapping of 4096-byte alignment, moving pages instead of copying. NULL: refused, nothing changed. */
 void *kv_mem_remap(kv_mem *mem, void *ptr, size_t old_bytes, size_t new_bytes);
+/* Gives the pages back and keeps the mapping: they read as zeros and may be written again. Whole pages. */
+void kv_mem_discard(void *ptr, size_t bytes);
 
 /* True when the next allocation of a KV_FAULTS build must fail; constant false otherwise. Arenas ask it too. */
 #ifdef KV_FAULTS

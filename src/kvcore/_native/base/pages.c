@@ -169,6 +169,11 @@ static void purge_when_due(kv_page_pool *pool) {
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
     if (pool->pages_dirty <= hard && ms - pool->purged_ms < 100) return;
+    /* Whoever frees holds a shard's lock: a chunk's worth each time (a call to the kernel for each hole), and more at the next free. */
+    if (pool->pages_dirty > soft / 2 + USABLE) {
+        purge_down_to(pool, pool->pages_dirty - USABLE);
+        return;
+    }
     pool->purged_ms = ms;
     purge_down_to(pool, soft / 2);
 }

@@ -6,7 +6,25 @@
 #include "engine/transaction.h"
 #include "engine/unit.h"
 
-/* Detaching is O(shards); the memory goes back in the background, or here with SYNC. */
+#define FLUSH_NOW 1024 /* keys that SYNC frees before it answers: well under a millisecond */
+
+/* What has been detached, when it is little: then SYNC leaves nothing for later. */
+static bool free_now(kv_store *store) {
+    size_t waiting;
+    uint64_t freed;
+    kv_store_garbage(store, &waiting, &freed);
+    if (waiting > FLUSH_NOW) return false;
+    bool all = true;
+    for (unsigned i = 0; i < store->shard_count; i++) {
+        bool empty = kv_shard_free_some(&store->shards[i], FLUSH_NOW);
+        if (empty) kv_shard_trim(&store->shards[i]);
+        all &= empty;
+    }
+    return all;
+}
+
+/* Detaching is O(shards), with SYNC too: the data are gone when the reply is written. The memory of more than a few keys goes back in the background,
+ * as nobody could be served while ten million of them were freed here. */
 static void flush(kv_ctx *c, int db) {
     bool sync = c->argc == 2 && kv_ctx_is(c, 1, "sync");
     if (c->argc > 2 || (c->argc == 2 && !sync && !kv_ctx_is(c, 1, "async"))) {
@@ -22,11 +40,7 @@ static void flush(kv_ctx *c, int db) {
         c->unit->dirty += kv_store_count(store, i);
         for (unsigned j = 0; j < store->shard_count; j++) kv_shard_flush(&store->shards[j], i);
     }
-    for (unsigned j = 0; sync && j < store->shard_count; j++) {
-        while (!kv_shard_free_some(&store->shards[j], SIZE_MAX)) continue;
-        kv_shard_trim(&store->shards[j]);
-    }
-    if (!sync) kv_engine_need_cron(c->engine);
+    if (!sync || !free_now(store)) kv_engine_need_cron(c->engine);
     c->unit->dirty++; /* a flush is logged even when there was nothing */
     kv_reply_ok(c->reply);
 }

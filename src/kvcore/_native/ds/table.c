@@ -666,11 +666,26 @@ static size_t chain_drop(kv_table *table, kv_table_bucket *head, kv_table_fn fn,
     return dropped;
 }
 
+#define DISCARD ((size_t)256 * 1024)
+
+/* The pages of a large array go back as the drain passes them, or the last step would give back all of them at once, which takes milliseconds. What lies
+ * before `bucket` in its array is drained or was never used. */
+static void discard_passed(const kv_table *table, kv_table_bucket *bucket) {
+    uint8_t *end = (uint8_t *)(bucket + 1);
+    if (((uintptr_t)end & (DISCARD - 1)) != 0) return;
+    unsigned which = table->buckets[1] != NULL && bucket >= table->buckets[1] && bucket <= table->buckets[1] + table->mask[1];
+    uint8_t *start = (uint8_t *)table->buckets[which];
+    size_t bytes = (size_t)(end - start) < DISCARD ? (size_t)(end - start) : DISCARD;
+    kv_arena_discard(table->arena, start, (table->mask[which] + 1) * sizeof(kv_table_bucket), (size_t)(end - start) - bytes, bytes);
+}
+
 bool kv_table_drain(kv_table *table, size_t *pos, size_t n, kv_table_fn fn, void *arg) {
     size_t live = live_buckets(table), dropped = 0;
     size_t passes = n > (SIZE_MAX - 8) / 8 ? SIZE_MAX : 8 * n + 8;
     for (; *pos < live && table->count > 0 && dropped < n && passes > 0; passes--) {
-        size_t gone = chain_drop(table, live_bucket(table, (*pos)++), fn, arg);
+        kv_table_bucket *bucket = live_bucket(table, (*pos)++);
+        size_t gone = chain_drop(table, bucket, fn, arg);
+        discard_passed(table, bucket);
         table->count -= gone;
         dropped += gone;
     }

@@ -1,8 +1,8 @@
 /* The background thread. Each round: expire keys and hash fields whose time has passed (soonest first, from the shards' indexes, so that a round
  * with nothing due costs one look a shard), free big values in steps, move some buckets of tables that are growing.
  *
- * A shard's lock is held for at most BATCH deletions at a time; between batches everybody else gets in. Expiry has a time budget a round: a quarter
- * of the period, more with active-expire-effort. */
+ * A shard's lock is held for at most BATCH deletions at a time, and the shards take turns; between batches everybody else gets in. While there is
+ * more to do the thread works for a millisecond or two and sleeps about three times as long, less with active-expire-effort (docs/design/long-work.md). */
 #include "engine/cron.h"
 
 #include <limits.h>
@@ -18,7 +18,10 @@
 #include "engine/unit.h"
 #include "types/hash.h"
 
-#define BATCH 64 /* keys, or container elements times 16, under one hold of a shard's lock */
+#define BATCH 64     /* keys, or container elements times 8, under one hold of a shard's lock: about 100 us */
+#define WORK_US 1000 /* of expiry in one go */
+#define SHARE 25     /* percent of one processor for this thread while there is more to do, at active-expire-effort 1 ... */
+#define SHARE_STEP 4 /* ... and for each step of effort more */
 
 typedef struct kv_cron {
     kv_thread thread;
@@ -84,19 +87,26 @@ static bool expire_batch(kv_engine *engine, unsigned shard_index, unsigned db_in
     return more;
 }
 
-/* True when the budget ran out first. */
-static bool expire_round(kv_engine *engine, uint64_t deadline_ns) {
+/* A batch of every database of one shard. */
+static bool expire_shard(kv_engine *engine, unsigned index) {
     const kv_store *store = &engine->store;
-    for (unsigned s = 0; s < store->shard_count; s++) {
-        if (store->shards[s].counts == NULL) continue;
-        for (unsigned d = 0; d < store->db_count; d++) {
-            const kv_keydb_counts *counts = &store->shards[s].counts[d];
-            if (atomic_load_explicit(&counts->expires, memory_order_relaxed) +
-                    atomic_load_explicit(&counts->fields, memory_order_relaxed) ==
-                0)
-                continue;
-            while (expire_batch(engine, s, d))
-                if (kv_mono_ns() > deadline_ns) return true;
+    const kv_keydb_counts *counts = store->shards[index].counts;
+    bool more = false;
+    for (unsigned d = 0; counts != NULL && d < store->db_count; d++) {
+        size_t keys = atomic_load_explicit(&counts[d].expires, memory_order_relaxed);
+        if (keys + atomic_load_explicit(&counts[d].fields, memory_order_relaxed) > 0) more |= expire_batch(engine, index, d);
+    }
+    return more;
+}
+
+/* Shard after shard, a batch of each in turn: whoever waits for a shard gets it while the others have theirs. True when the budget ran out first. */
+static bool expire_round(kv_engine *engine, uint64_t deadline_ns) {
+    uint64_t due = kv_store_all_shards(&engine->store);
+    while (due != 0) {
+        for (uint64_t left = due; left != 0; left &= left - 1) {
+            unsigned index = (unsigned)__builtin_ctzll(left);
+            if (!expire_shard(engine, index)) due &= ~(UINT64_C(1) << index);
+            if (kv_mono_ns() > deadline_ns) return due != 0;
         }
     }
     return false;
@@ -107,7 +117,7 @@ static bool expire_round(kv_engine *engine, uint64_t deadline_ns) {
 static bool tidy_shard(kv_engine *engine, kv_shard *shard) {
     bool more = false;
     kv_mutex_lock(&shard->lock);
-    if (atomic_load_explicit(&shard->has_garbage, memory_order_relaxed)) more = !kv_shard_free_some(shard, BATCH * 16);
+    if (atomic_load_explicit(&shard->has_garbage, memory_order_relaxed)) more = !kv_shard_free_some(shard, BATCH * 8);
     if (kv_setting(&engine->settings, KV_CFG_ACTIVEREHASHING) != 0 && shard->dbs != NULL)
         for (unsigned d = 0; d < engine->store.db_count; d++)
             if (shard->dbs[d] != NULL && kv_table_is_rehashing(&shard->dbs[d]->keys))
@@ -143,11 +153,14 @@ static void cron_main(void *arg) {
     kv_engine *engine = cron->engine;
     while (atomic_load_explicit(&cron->stop, memory_order_acquire) == 0) {
         int64_t hz = kv_setting(&engine->settings, KV_CFG_HZ), effort = kv_setting(&engine->settings, KV_CFG_ACTIVE_EXPIRE_EFFORT);
-        uint64_t period_us = 1000000 / (uint64_t)(hz < 1 ? 1 : hz);
+        uint64_t period_ns = 1000000000 / (uint64_t)(hz < 1 ? 1 : hz);
         kv_stats_sample(engine);
-        bool more = kv_cron_round(engine, period_us * (uint64_t)(25 + 2 * (effort - 1)) / 100);
-        uint64_t pause_us = more ? period_us / 50 : period_us;
-        kv_wait_word(&cron->stop, 0, kv_mono_ns() + pause_us * 1000);
+        uint64_t begun = kv_mono_ns(), share = (uint64_t)(SHARE + SHARE_STEP * (effort - 1));
+        bool more = kv_cron_round(engine, WORK_US);
+        uint64_t now = kv_mono_ns(), worked = now - begun;
+        /* Piece by piece, so that on a machine with few processors the threads that serve clients never wait long for one. */
+        uint64_t pause_ns = more ? worked * (100 - share) / share : period_ns;
+        kv_wait_word(&cron->stop, 0, now + (pause_ns < period_ns ? pause_ns : period_ns));
     }
 }
 

@@ -33,7 +33,7 @@ typedef struct kv_command_stats {
 /* Counters of INFO stats and friends. Relaxed. */
 typedef struct kv_engine_stats {
     _Atomic uint64_t connections, expired_keys, expired_fields, evicted_keys, evicted_clients, net_input, net_output, rejected_connections,
-        unexpected_errors, total_error_replies, expired_time_cap_reached, active_expire_cycle_ns, lazyfreed, auth_failures,
+        unexpected_errors, total_error_replies, expired_time_cap_reached, active_expire_cycle_ns, lazyfreed_before, auth_failures,
         query_buffer_limit_disconnects, output_buffer_limit_disconnects, reads_processed, writes_processed, dirty, pauses;
 } kv_engine_stats;
 

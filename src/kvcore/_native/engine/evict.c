@@ -10,6 +10,7 @@
 #include "engine/unit.h"
 
 #define SHARDS_SAMPLED 3 /* shards whose best candidates compete for one eviction */
+#define RECLAIMED 512    /* elements freed under one hold of a shard's lock */
 
 /* maxmemory-policy has its own numbers in the configuration file's table. */
 static kv_evict_policy policy_in_force(const kv_engine *engine) {
@@ -54,6 +55,23 @@ static bool victim_of(kv_engine *engine, kv_evict_policy policy, unsigned index,
     return found;
 }
 
+/* Frees a piece of what was dropped before, and adds its bytes to *freed. False: there was nothing to free. */
+static bool reclaim(kv_engine *engine, size_t *freed) {
+    bool any = false;
+    size_t before = kv_store_used(&engine->store);
+    for (unsigned i = 0; i < engine->store.shard_count; i++) {
+        kv_shard *shard = &engine->store.shards[i];
+        if (!atomic_load_explicit(&shard->has_garbage, memory_order_relaxed)) continue;
+        kv_mutex_lock(&shard->lock);
+        size_t waiting = atomic_load_explicit(&shard->garbage_count, memory_order_relaxed);
+        any |= !kv_shard_free_some(shard, RECLAIMED) || atomic_load_explicit(&shard->garbage_count, memory_order_relaxed) != waiting;
+        kv_mutex_unlock(&shard->lock);
+    }
+    size_t after = kv_store_used(&engine->store);
+    if (after < before) *freed += before - after; /* of others, too, who free at the same time: an estimate */
+    return any;
+}
+
 /* Evicts the best candidate of one shard and adds what that freed to *freed. False: the shard has none. */
 static bool evict_from(kv_engine *engine, kv_evict_policy policy, unsigned index, size_t *freed) {
     kv_unit unit;
@@ -75,7 +93,6 @@ static bool evict_from(kv_engine *engine, kv_evict_policy policy, unsigned index
         kv_tracking_changed(&c, kv_entry_key(victim.v));
         size_t before = kv_arena_used(shard->arena);
         kv_keydb_delete(victim.db, hash, victim.v);
-        while (!kv_shard_free_some(shard, 1024) && over_limit(engine)) continue; /* memory is wanted now, not later */
         size_t after = kv_arena_used(shard->arena);
         if (after < before) *freed += before - after;
         unit.dirty++;
@@ -114,12 +131,17 @@ static bool choose_shard(kv_engine *engine, kv_evict_policy policy, uint64_t *tu
 bool kv_evict(kv_engine *engine) {
     if (!over_limit(engine) || kv_engine_is_paused(engine)) return true;
     kv_evict_policy policy = policy_in_force(engine);
+    size_t freed = 0;
+    /* Memory that is on its way back anyway: nobody is evicted, or refused, for it. */
+    while (over_limit(engine) && reclaim(engine, &freed)) continue;
+    if (!over_limit(engine)) return true;
     if (policy == KV_NOEVICTION) return false;
     uint64_t turn = kv_mono_ns();
     /* As much as was too much when this began: what evicting itself costs, such as invalidations that clients have yet to read, must not evict more. */
     size_t used = counted_memory(engine), limit = (size_t)kv_setting(&engine->settings, KV_CFG_MAXMEMORY);
-    for (size_t freed = 0; used > limit && freed < used - limit && over_limit(engine);) {
+    for (freed = 0; used > limit && freed < used - limit && over_limit(engine);) {
         unsigned index;
+        if (reclaim(engine, &freed)) continue; /* a big value that was evicted goes piece by piece, the locks free in between */
         if (!choose_shard(engine, policy, &turn, &index)) return false;
         (void)evict_from(engine, policy, index, &freed);
     }

@@ -58,9 +58,8 @@ void kv_info_memory(kv_engine *engine, kv_buf *out) {
         "mem_cluster_slot_export:0\r\nmem_aof_buffer:0\r\nmem_allocator:kvcore\r\nmem_overhead_db_hashtable_rehashing:0\r\n"
         "active_defrag_running:0\r\n",
         f.clients);
-    size_t pending = 0;
-    for (unsigned i = 0; i < engine->store.shard_count; i++)
-        pending += atomic_load_explicit(&engine->store.shards[i].has_garbage, memory_order_relaxed);
-    kv_buf_printf(out, "lazyfree_pending_objects:%zu\r\nlazyfreed_objects:%llu\r\n", pending,
-                  (unsigned long long)atomic_load_explicit(&engine->stats.lazyfreed, memory_order_relaxed));
+    size_t pending;
+    uint64_t freed, before = atomic_load_explicit(&engine->stats.lazyfreed_before, memory_order_relaxed);
+    kv_store_garbage(&engine->store, &pending, &freed);
+    kv_buf_printf(out, "lazyfree_pending_objects:%zu\r\nlazyfreed_objects:%llu\r\n", pending, (unsigned long long)(freed - before));
 }

@@ -73,6 +73,11 @@ void kv_memory_purge(kv_ctx *c) {
         bool locked = (held >> i & 1) != 0;
         if (held != 0 && !locked) continue; /* inside EXEC: no more locks once it runs */
         if (!locked) kv_mutex_lock(&shard->lock);
+        while (!kv_shard_free_some(shard, 512)) { /* what was dropped and not freed yet; the others get in between */
+            if (locked) continue;
+            kv_mutex_unlock(&shard->lock);
+            kv_mutex_lock(&shard->lock);
+        }
         kv_shard_trim(shard);
         if (shard->arena != NULL) kv_arena_trim(shard->arena);
         if (!locked) kv_mutex_unlock(&shard->lock);

@@ -25,7 +25,6 @@ void kv_stats_reset(kv_engine *engine) {
                                     &s->total_error_replies,
                                     &s->expired_time_cap_reached,
                                     &s->active_expire_cycle_ns,
-                                    &s->lazyfreed,
                                     &s->auth_failures,
                                     &s->query_buffer_limit_disconnects,
                                     &s->output_buffer_limit_disconnects,
@@ -43,6 +42,10 @@ void kv_stats_reset(kv_engine *engine) {
         if (histogram != NULL) kv_histogram_clear(histogram);
     }
     kv_store_reset_reads(&engine->store);
+    size_t waiting;
+    uint64_t freed;
+    kv_store_garbage(&engine->store, &waiting, &freed);
+    atomic_store_explicit(&s->lazyfreed_before, freed, memory_order_relaxed);
     kv_mutex_lock(&engine->stats_lock);
     engine->error_stat_count = 0;
     kv_mutex_unlock(&engine->stats_lock);

@@ -24,6 +24,7 @@ void kv_shard_dispose_value(kv_shard *shard, kv_value value) {
         if (node != NULL) {
             *node = (kv_garbage){shard->garbage, value};
             shard->garbage = node;
+            kv_shard_count_garbage(shard, 1, 0);
             atomic_store_explicit(&shard->has_garbage, true, memory_order_relaxed);
             return;
         }
@@ -39,7 +40,10 @@ void kv_shard_dispose(kv_shard *shard, kv_value *entry) {
     if (owns) kv_shard_dispose_value(shard, value);
 }
 
-static void dispose_drained(void *arg, void *entry) { kv_shard_dispose(arg, entry); }
+static void dispose_drained(void *arg, void *entry) {
+    kv_shard_dispose(arg, entry);
+    kv_shard_count_garbage(arg, 0, 1);
+}
 
 /* A piece of the first flushed database. */
 static void drain_some(kv_shard *shard, size_t *budget) {
@@ -63,6 +67,7 @@ bool kv_shard_free_some(kv_shard *shard, size_t budget) {
         }
         if (!kv_value_free_some(&node->value, shard->arena, &budget)) break;
         shard->garbage = node->next;
+        kv_shard_count_garbage(shard, 0, 1);
         kv_arena_free(shard->arena, node, sizeof *node);
         if (budget > 0) budget--;
     }

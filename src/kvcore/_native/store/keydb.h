@@ -7,6 +7,13 @@
 #include "store/value_ops.h"
 
 void kv_keydb_init(kv_keydb *db, kv_shard *shard, unsigned index);
+/* So many values more wait to be freed, so many have been. The shard is locked. */
+static inline void kv_shard_count_garbage(kv_shard *shard, size_t more, size_t freed) {
+    size_t waiting = atomic_load_explicit(&shard->garbage_count, memory_order_relaxed);
+    atomic_store_explicit(&shard->garbage_count, waiting + more - freed, memory_order_relaxed);
+    uint64_t before = atomic_load_explicit(&shard->garbage_freed, memory_order_relaxed);
+    atomic_store_explicit(&shard->garbage_freed, before + freed, memory_order_relaxed);
+}
 /* Frees everything that is left, at once. O(keys). */
 void kv_keydb_deinit(kv_keydb *db);
 /* Brings the numbers that other threads read up to date. */

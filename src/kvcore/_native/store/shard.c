@@ -164,10 +164,20 @@ void kv_shard_flush(kv_shard *shard, unsigned index) {
     if (db == NULL) return;
     shard->dbs[index] = NULL;
     rebind(shard, index);
+    kv_shard_count_garbage(shard, kv_table_count(&db->keys), 0);
     db->next = shard->flushed;
     db->drained = 0;
     shard->flushed = db;
     atomic_store_explicit(&shard->has_garbage, true, memory_order_relaxed);
+}
+
+void kv_store_garbage(const kv_store *store, size_t *waiting, uint64_t *freed) {
+    *waiting = 0;
+    *freed = 0;
+    for (unsigned i = 0; i < store->shard_count; i++) {
+        *waiting += atomic_load_explicit(&store->shards[i].garbage_count, memory_order_relaxed);
+        *freed += atomic_load_explicit(&store->shards[i].garbage_freed, memory_order_relaxed);
+    }
 }
 
 void kv_shard_trim(kv_shard *shard) {

@@ -26,15 +26,17 @@ struct kv_shard {
     kv_keydb **dbs;            /* store->db_count pointers, NULL where nothing was ever written */
     kv_keydb_counts *counts;   /* store->db_count; any thread */
     kv_rng rng;
-    uint16_t version;              /* the epoch that writes are stamped with; the engine's begin_write sets it */
-    int64_t now_ms;                /* the running command's time; whoever takes the lock to run a command sets it. Stamps access clocks */
-    uint64_t last_write_seq;       /* of the last record published while this shard was locked */
-    kv_garbage *garbage;           /* big values to be freed in steps */
-    kv_keydb *flushed;             /* whole databases to be freed in steps */
-    _Atomic bool has_garbage;      /* either list is not empty: any thread */
-    _Atomic uint64_t hits, misses; /* of reading commands: written under the lock, read by any thread */
-    void *waiters;                 /* the engine's: clients blocked on keys of this shard */
-    void *watchers;                /* the engine's: WATCHed keys of this shard */
+    uint16_t version;               /* the epoch that writes are stamped with; the engine's begin_write sets it */
+    int64_t now_ms;                 /* the running command's time; whoever takes the lock to run a command sets it. Stamps access clocks */
+    uint64_t last_write_seq;        /* of the last record published while this shard was locked */
+    kv_garbage *garbage;            /* big values to be freed in steps */
+    kv_keydb *flushed;              /* whole databases to be freed in steps */
+    _Atomic bool has_garbage;       /* either list is not empty: any thread */
+    _Atomic size_t garbage_count;   /* big values and flushed keys in them; with the next, written under the lock, read by any thread */
+    _Atomic uint64_t garbage_freed; /* since the store began */
+    _Atomic uint64_t hits, misses;  /* of reading commands: written under the lock, read by any thread */
+    void *waiters;                  /* the engine's: clients blocked on keys of this shard */
+    void *watchers;                 /* the engine's: WATCHed keys of this shard */
 } __attribute__((aligned(64)));
 
 typedef struct kv_store {
@@ -104,6 +106,8 @@ void kv_shard_dispose(kv_shard *shard, kv_value *entry);
 void kv_shard_dispose_value(kv_shard *shard, kv_value value);
 /* Frees about `budget` elements of what waits. That shard locked: give the lock up between calls. True when nothing waits any more. */
 bool kv_shard_free_some(kv_shard *shard, size_t budget);
+/* Values and keys that wait to be freed, and those that were, in steps. No lock. */
+void kv_store_garbage(const kv_store *store, size_t *waiting, uint64_t *freed);
 
 bool kv_shard_check(const kv_shard *shard);
 bool kv_store_check(const kv_store *store); /* all shards locked, or nobody else there */
