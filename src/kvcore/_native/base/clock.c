@@ -112,13 +112,7 @@ int64_t kv_clock_us_at(kv_clock *clock, uint64_t ticks) {
     return running_us(clock, ticks) + atomic_load_explicit(&clock->offset_us, memory_order_relaxed);
 }
 
-int64_t kv_clock_ms_at(kv_clock *clock, uint64_t ticks) {
-    uint32_t version = atomic_load_explicit(&clock->version, memory_order_acquire);
-    uint64_t since = ticks - atomic_load_explicit(&clock->at_ticks, memory_order_acquire);
-    uint64_t holds = atomic_load_explicit(&clock->ms_ticks, memory_order_acquire);
-    int64_t ms = atomic_load_explicit(&clock->at_ms, memory_order_acquire);
-    bool whole = (version & 1) == 0 && atomic_load_explicit(&clock->version, memory_order_relaxed) == version;
-    if (whole && since < holds) return ms;
+int64_t kv_clock_ms_look(kv_clock *clock, uint64_t ticks) {
     if (!clock->has_ticks || ticks == 0 || atomic_load_explicit(&clock->frozen, memory_order_acquire))
         return kv_clock_us_at(clock, ticks) / 1000;
     return (look(clock, ticks) + atomic_load_explicit(&clock->offset_us, memory_order_relaxed)) / 1000;

@@ -26,8 +26,16 @@ int64_t kv_clock_us(kv_clock *clock); /* wall time, microseconds */
 /* The same when the caller has just read the ticks (0: it has not). */
 int64_t kv_clock_us_at(kv_clock *clock, uint64_t ticks);
 static inline int64_t kv_clock_ms(kv_clock *clock) { return kv_clock_us(clock) / 1000; }
-int64_t kv_clock_ms_at(kv_clock *clock,
-                       uint64_t ticks); /* the same in milliseconds: a few loads when the millisecond was asked for before */
+int64_t kv_clock_ms_look(kv_clock *clock, uint64_t ticks);
+/* The same in milliseconds: a few loads when the millisecond was asked for before. */
+static inline int64_t kv_clock_ms_at(kv_clock *clock, uint64_t ticks) {
+    uint32_t version = atomic_load_explicit(&clock->version, memory_order_acquire);
+    uint64_t since = ticks - atomic_load_explicit(&clock->at_ticks, memory_order_acquire);
+    uint64_t holds = atomic_load_explicit(&clock->ms_ticks, memory_order_acquire);
+    int64_t ms = atomic_load_explicit(&clock->at_ms, memory_order_acquire);
+    bool whole = (version & 1) == 0 && atomic_load_explicit(&clock->version, memory_order_relaxed) == version;
+    return whole && since < holds ? ms : kv_clock_ms_look(clock, ticks);
+}
 void kv_clock_freeze(kv_clock *clock, int64_t us);
 void kv_clock_advance(kv_clock *clock, int64_t us); /* frozen or not; may be negative */
 void kv_clock_thaw(kv_clock *clock);

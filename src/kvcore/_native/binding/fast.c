@@ -71,8 +71,26 @@ static PyObject *hot_call(Door *self, const hot_method *method, PyObject *const 
         return hot_call((Door *)self, &method, args, count, kwnames);                                         \
     }
 
-HOT(get, GET, 1, 1, PLAIN)
-HOT(set, SET, 2, 2, OK_IS_TRUE)
+static PyObject *hot_get(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames) {
+    static const hot_method method = {HOT_GET, 1, 1, PLAIN, "_wide_get"};
+    Pool *pool = ((Door *)self)->pool;
+    kv_slice key;
+    PyObject *reply;
+    if (count == 1 && kwnames == NULL && pool != NULL && plain_word(pool, args[0], &key) && kv_pool_get(pool, key, &reply)) return reply;
+    return hot_call((Door *)self, &method, args, count, kwnames);
+}
+
+static PyObject *hot_set(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames) {
+    static const hot_method method = {HOT_SET, 2, 2, OK_IS_TRUE, "_wide_set"};
+    Pool *pool = ((Door *)self)->pool;
+    kv_slice key, value;
+    PyObject *reply;
+    if (count == 2 && kwnames == NULL && pool != NULL && plain_word(pool, args[0], &key) && plain_word(pool, args[1], &value) &&
+        kv_pool_set(pool, key, value, &reply))
+        return reply;
+    return hot_call((Door *)self, &method, args, count, kwnames);
+}
+
 HOT(delete, DEL, 1, -1, PLAIN)
 HOT(exists, EXISTS, 1, -1, PLAIN)
 HOT(incrby, INCRBY, 2, 2, PLAIN)

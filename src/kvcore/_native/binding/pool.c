@@ -13,6 +13,8 @@
 
 #include <structmember.h>
 
+#include "commands/string_direct.h"
+
 #define SLICE_MS 50 /* a wait inside the engine ends at least this often to look for signals */
 #define OUT_KEEP (64 * 1024)
 
@@ -222,6 +224,31 @@ static PyObject *take_reply(const Pool *pool, const lease *l) {
     PyErr_SetObject((PyObject *)Py_TYPE(reply), reply);
     Py_DECREF(reply);
     return NULL;
+}
+
+/* ---- direct calls ---- */
+
+/* No Python code runs between the look at the idle session and the end of the call, so it can stay where it is. */
+static inline kv_session *session_at_hand(const Pool *pool) { return pool->closed || pool->idle == NULL ? NULL : pool->idle->session; }
+
+bool kv_pool_get(Pool *pool, kv_slice key, PyObject **reply) {
+    kv_session *session = session_at_hand(pool);
+    if (session == NULL) return false;
+    uint8_t value[KV_DIRECT_BYTES];
+    size_t len;
+    switch (kv_direct_get(session, key, value, &len)) {
+    case KV_DIRECT_ASK: return false;
+    case KV_DIRECT_ABSENT: *reply = Py_NewRef(Py_None); break;
+    case KV_DIRECT_FOUND: *reply = decode_text(pool, value, len); break;
+    }
+    return true;
+}
+
+bool kv_pool_set(Pool *pool, kv_slice key, kv_slice value, PyObject **reply) {
+    kv_session *session = session_at_hand(pool);
+    if (session == NULL || kv_direct_set(session, key, value) == KV_DIRECT_ASK) return false;
+    *reply = Py_NewRef(Py_True);
+    return true;
 }
 
 /* ---- running ---- */

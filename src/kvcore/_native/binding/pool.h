@@ -83,6 +83,22 @@ static inline bool is_simple(PyObject *word) {
 PyObject *kv_pool_run(Pool *pool, const kv_command *command, const words *w);
 PyObject *kv_pool_execute(Pool *pool, PyObject *sequence);
 
+/* The bytes of a word that needs no encoding. False: it is not one, or not of a kind that is looked at in a few instructions. */
+static inline bool plain_word(const Pool *pool, PyObject *word, kv_slice *out) {
+    if (PyBytes_CheckExact(word)) {
+        *out = kv_slice_of(PyBytes_AS_STRING(word), (size_t)PyBytes_GET_SIZE(word));
+        return true;
+    }
+    if (!PyUnicode_CheckExact(word) || !PyUnicode_IS_COMPACT_ASCII(word) || (pool->encoding != NULL && !pool->utf8)) return false;
+    *out = kv_slice_of(PyUnicode_1BYTE_DATA(word), (size_t)PyUnicode_GET_LENGTH(word));
+    return true;
+}
+
+/* GET and SET without words and reply (commands/string_direct.h). False: nothing was done, ask the usual way; else *reply is the result, or NULL with a
+ * Python exception. */
+bool kv_pool_get(Pool *pool, kv_slice key, PyObject **reply);
+bool kv_pool_set(Pool *pool, kv_slice key, kv_slice value, PyObject **reply);
+
 /* raise_later(error), for the wide door. */
 PyObject *kv_raise_later(PyObject *module, PyObject *error);
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "engine/cron.h"
+#include "engine/direct.h"
 #include "engine/errors.h"
 #include "engine/evict.h"
 #include "engine/histogram.h"
@@ -16,9 +17,7 @@
 #include "engine/transaction.h"
 #include "engine/unit.h"
 
-#define SAMPLE 16         /* of in-process calls, one in so many is timed */
-#define TIMED_AT_FIRST 64 /* calls of a session that are all timed */
-#define KEYS_INLINE 8     /* keys whose hashes fit on the stack */
+#define KEYS_INLINE 8 /* keys whose hashes fit on the stack */
 
 typedef struct key_set {
     kv_key_ref refs_inline[KEYS_INLINE];
@@ -79,16 +78,16 @@ static inline size_t request_bytes(const kv_ctx *c) {
     return bytes;
 }
 
-/* A short call in the process costs about as much as timing it, so after a session's first calls one in SAMPLE is timed and stands for all of them.
+/* A short call in the process costs about as much as timing it, so after a session's first calls one in KV_TIMED_CALLS is timed and stands for all of them.
  * 0: not this one. Calls themselves are always counted. Somebody who asks for a log of microseconds gets every call timed. */
 static unsigned timing_weight(const kv_ctx *c) {
     if (c->rerun || !c->session->nonblocking || c->in_exec)
         return 1; /* a session that is being served belongs to another thread: hands off its fields */
     uint64_t calls = atomic_load_explicit(&c->session->commands, memory_order_relaxed);
-    if (calls < TIMED_AT_FIRST) return 1;
+    if (calls < KV_TIMED_CALLS) return 1;
     int64_t slow = kv_setting(&c->engine->settings, KV_CFG_COMMANDLOG_EXECUTION_SLOWER_THAN);
     if (slow >= 0 && slow < 1000) return 1;
-    return calls % SAMPLE == 0 ? SAMPLE : 0;
+    return calls % KV_TIMED_CALLS == 0 ? KV_TIMED_CALLS : 0;
 }
 
 static void record_duration(kv_ctx *c, uint64_t ns, unsigned weight) {
@@ -439,15 +438,10 @@ static inline kv_outcome execute(kv_session *session, const kv_command *command,
     kv_unit unit = {0};
     size_t start = out->len;
     kv_ctx c;
-    memset(&c, 0, offsetof(kv_ctx, limits));
-    c.engine = engine;
-    c.session = session;
-    c.command = command;
+    kv_ctx_begin(&c, engine, session, command, session->db, &unit);
     c.argv = argv;
     c.argc = argc;
-    c.db = session->db;
     c.reply = &reply;
-    c.unit = &unit;
     if (resolution == KV_RESOLVED && is_plain(session, command)) {
         size_t request = request_bytes(&c);
         if (session->nonblocking && !is_quick(command, argc, request)) return KV_OUTCOME_BUSY;

@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "engine/blocking.h"
 #include "engine/cron.h"
+#include "engine/direct.h"
 #include "engine/evict.h"
 #include "engine/histogram.h"
 #include "engine/monitor.h"
@@ -88,6 +89,8 @@ kv_engine *kv_engine_create(const kv_engine_options *options) {
     engine->hooks = options->hooks;
     engine->version = options->version == NULL ? "" : options->version;
     engine->commands = options->commands;
+    engine->direct[KV_DIRECT_GET] = kv_command_find(engine->commands, KV_LIT("get"));
+    engine->direct[KV_DIRECT_SET] = kv_command_find(engine->commands, KV_LIT("set"));
     engine->started_mono_ns = kv_mono_ns();
     engine->started_ms = kv_clock_ms(&engine->clock);
     atomic_store_explicit(&engine->epoch, 1, memory_order_relaxed); /* 0 means "no write yet" in a unit */

@@ -61,6 +61,9 @@ typedef struct kv_engine_hooks {
     kv_status (*config_applied)(void *arg, int field, kv_buf *reason);
 } kv_engine_hooks;
 
+/* What a call of no length holds in words and reply together. */
+#define KV_SHORT_CALL_BYTES 8192
+
 typedef struct kv_engine {
     kv_mem mem;
     kv_clock clock;
@@ -69,6 +72,7 @@ typedef struct kv_engine {
     kv_store store;
     const kv_command_table *commands;
     kv_settings settings;
+    _Atomic bool strict; /* some option concerns every call, however short: maxmemory, or a log of microseconds or of small requests */
     kv_engine_hooks hooks;
     bool any_port; /* port 0 means any free port, not none: set before a server starts, for stores inside a program */
     char run_id[41];
@@ -103,7 +107,9 @@ typedef struct kv_engine {
     _Atomic bool cron_wanted;
     /* statistics */
     kv_engine_stats stats;
-    kv_command_stats *command_stats; /* by kv_command.id */
+    kv_command_stats *command_stats;                /* by kv_command.id */
+    const kv_command *direct[KV_SHARD_CALLS];       /* by kv_direct_command: the commands that direct calls stand for */
+    _Atomic uint64_t direct_before[KV_SHARD_CALLS]; /* the shards' sums when the statistics were last reset */
     kv_mutex stats_lock;
     kv_error_stat error_stats[KV_ERROR_STATS];
     size_t error_stat_count;

@@ -82,7 +82,7 @@ void kv_info_stats(kv_engine *engine, kv_buf *out) {
 void kv_info_commandstats(kv_engine *engine, kv_buf *out) {
     for (uint16_t i = 0; i < engine->commands->count; i++) {
         const kv_command_stats *stats = &engine->command_stats[i];
-        unsigned long long calls = count(&stats->calls), rejected = count(&stats->rejected), failed = count(&stats->failed);
+        unsigned long long calls = kv_stats_calls(engine, i), rejected = count(&stats->rejected), failed = count(&stats->failed);
         if (calls + rejected + failed == 0) continue;
         unsigned long long us = count(&stats->nanoseconds) / 1000;
         kv_buf_printf(out, "cmdstat_%s:calls=%llu,usec=%llu,usec_per_call=%.2f,rejected_calls=%llu,failed_calls=%llu\r\n",

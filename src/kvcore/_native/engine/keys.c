@@ -62,6 +62,17 @@ static void remove_expired(kv_ctx *c, const kv_key *key, kv_keydb *db, kv_value 
     kv_ctx_expired(c, key);
 }
 
+static inline void used(kv_ctx *c, const kv_key *key, kv_value *v, kv_find how) {
+    if (how == KV_FIND_READ) {
+        kv_shard_count_read(key->shard, v != NULL);
+        if (v == NULL) kv_notify(c, key->db, KV_EVENT_KEYMISS, "keymiss", key->name);
+    }
+    if (v != NULL && !(c->session != NULL && c->session->no_touch))
+        kv_access_touch(v, atomic_load_explicit(&c->engine->store.access, memory_order_relaxed), kv_ctx_now_ms(c), &key->shard->rng);
+}
+
+void kv_ctx_used(kv_ctx *c, const kv_key *key, kv_value *v, kv_find how) { used(c, key, v, how); }
+
 kv_value *kv_ctx_find(kv_ctx *c, const kv_key *key, kv_find how) {
     kv_keydb *db = kv_shard_db(key->shard, (unsigned)key->db);
     kv_value *v = kv_keydb_find(db, key->hash, key->name);
@@ -71,13 +82,7 @@ kv_value *kv_ctx_find(kv_ctx *c, const kv_key *key, kv_find how) {
         if (!stays) remove_expired(c, key, db, v);
         v = NULL;
     }
-    if (how == KV_FIND_PEEK) return v;
-    if (how == KV_FIND_READ) {
-        kv_shard_count_read(key->shard, v != NULL);
-        if (v == NULL) kv_notify(c, key->db, KV_EVENT_KEYMISS, "keymiss", key->name);
-    }
-    if (v != NULL && !(c->session != NULL && c->session->no_touch))
-        kv_access_touch(v, atomic_load_explicit(&c->engine->store.access, memory_order_relaxed), kv_ctx_now_ms(c), &key->shard->rng);
+    if (how != KV_FIND_PEEK) used(c, key, v, how);
     return v;
 }
 

@@ -97,5 +97,12 @@ void kv_settings_note_inert(kv_engine *engine) {
 
 void kv_engine_settings_loaded(kv_engine *engine) {
     kv_evict_settings_changed(engine);
+    const kv_settings *s = &engine->settings;
+    int64_t slow_us = kv_setting(s, KV_CFG_COMMANDLOG_EXECUTION_SLOWER_THAN);
+    /* As unsigned numbers negative limits, which are none, are the largest. */
+    bool strict = kv_setting(s, KV_CFG_MAXMEMORY) > 0 || (slow_us >= 0 && slow_us < 1000) ||
+                  (uint64_t)kv_setting(s, KV_CFG_COMMANDLOG_REPLY_LARGER_THAN) <= KV_SHORT_CALL_BYTES ||
+                  (uint64_t)kv_setting(s, KV_CFG_COMMANDLOG_REQUEST_LARGER_THAN) <= KV_SHORT_CALL_BYTES;
+    atomic_store_explicit(&engine->strict, strict, memory_order_relaxed);
     atomic_store_explicit(&engine->log.level, (int)kv_setting(&engine->settings, KV_CFG_LOGLEVEL), memory_order_relaxed);
 }

@@ -4,6 +4,7 @@
 
 #include "base/rng.h"
 #include "base/sha1.h"
+#include "engine/direct.h"
 #include "engine/histogram.h"
 #include "engine/memory.h"
 
@@ -46,15 +47,20 @@ void kv_stats_reset(kv_engine *engine) {
     uint64_t freed;
     kv_store_garbage(&engine->store, &waiting, &freed);
     atomic_store_explicit(&s->lazyfreed_before, freed, memory_order_relaxed);
+    kv_direct_reset(engine);
     kv_mutex_lock(&engine->stats_lock);
     engine->error_stat_count = 0;
     kv_mutex_unlock(&engine->stats_lock);
 }
 
+uint64_t kv_stats_calls(const kv_engine *engine, uint16_t id) {
+    return atomic_load_explicit(&engine->command_stats[id].calls, memory_order_relaxed) +
+           kv_direct_calls(engine, &engine->commands->commands[id]);
+}
+
 uint64_t kv_stats_commands(const kv_engine *engine) {
     uint64_t calls = 0;
-    for (uint16_t i = 0; i < engine->commands->count; i++)
-        calls += atomic_load_explicit(&engine->command_stats[i].calls, memory_order_relaxed);
+    for (uint16_t i = 0; i < engine->commands->count; i++) calls += kv_stats_calls(engine, i);
     return calls;
 }
 

@@ -12,7 +12,6 @@
 
 enum { LFU_START = 5, LFU_MAX = 255, MINUTE_MASK = 0xFFFF, DAY_S = 86400 };
 
-static uint32_t seconds(int64_t now_ms) { return (uint32_t)((uint64_t)now_ms / 1000) & KV_ACCESS_MASK; }
 static uint32_t minutes(int64_t now_ms) { return (uint32_t)((uint64_t)now_ms / 60000) & MINUTE_MASK; }
 
 static unsigned decayed(uint32_t access /* 24 bits */, kv_access_config config, int64_t now_ms) {
@@ -24,14 +23,10 @@ static unsigned decayed(uint32_t access /* 24 bits */, kv_access_config config, 
 }
 
 uint32_t kv_access_fresh(kv_access_config config, int64_t now_ms) {
-    return kv_policy_is_lfu(config.policy) ? minutes(now_ms) << 8 | LFU_START : seconds(now_ms);
+    return kv_policy_is_lfu(config.policy) ? minutes(now_ms) << 8 | LFU_START : kv_access_seconds(now_ms);
 }
 
-void kv_access_touch(kv_value *v, kv_access_config config, int64_t now_ms, kv_rng *rng) {
-    if (!kv_policy_is_lfu(config.policy)) {
-        kv_entry_put_access(v, seconds(now_ms));
-        return;
-    }
+void kv_access_count(kv_value *v, kv_access_config config, int64_t now_ms, kv_rng *rng) {
     unsigned counter = decayed(kv_entry_access(v), config, now_ms);
     if (counter < LFU_MAX) {
         double above = counter > LFU_START ? counter - LFU_START : 0;
@@ -41,7 +36,7 @@ void kv_access_touch(kv_value *v, kv_access_config config, int64_t now_ms, kv_rn
 }
 
 int64_t kv_access_idle_ms(const kv_value *v, int64_t now_ms) {
-    uint32_t idle = (seconds(now_ms) - kv_entry_access(v)) & KV_ACCESS_MASK;
+    uint32_t idle = (kv_access_seconds(now_ms) - kv_entry_access(v)) & KV_ACCESS_MASK;
     return idle > KV_ACCESS_MASK - DAY_S ? 0 : (int64_t)idle * 1000; /* a clock that went back, by up to a day: not idle at all */
 }
 
@@ -49,7 +44,7 @@ unsigned kv_access_frequency(const kv_value *v, kv_access_config config, int64_t
     return decayed(kv_entry_access(v), config, now_ms);
 }
 
-uint32_t kv_access_from_idle(int64_t idle_s, int64_t now_ms) { return (seconds(now_ms) - (uint32_t)idle_s) & KV_ACCESS_MASK; }
+uint32_t kv_access_from_idle(int64_t idle_s, int64_t now_ms) { return (kv_access_seconds(now_ms) - (uint32_t)idle_s) & KV_ACCESS_MASK; }
 uint32_t kv_access_from_frequency(unsigned frequency, int64_t now_ms) {
     return minutes(now_ms) << 8 | (frequency > LFU_MAX ? LFU_MAX : frequency);
 }

@@ -32,9 +32,16 @@ static inline bool kv_policy_is_volatile(kv_evict_policy p) {
     return p == KV_VOLATILE_LRU || p == KV_VOLATILE_LFU || p == KV_VOLATILE_RANDOM || p == KV_VOLATILE_TTL;
 }
 
-/* Clocks are 24 bits. */
-uint32_t kv_access_fresh(kv_access_config config, int64_t now_ms);                        /* of a new key */
-void kv_access_touch(kv_value *v, kv_access_config config, int64_t now_ms, kv_rng *rng);  /* a key was used */
+/* Clocks are 24 bits: the low ones of kv_value.access; the top 8 are the length of the key (entry.c). */
+#define KV_ACCESS_MASK UINT32_C(0xFFFFFF)
+static inline uint32_t kv_access_seconds(int64_t now_ms) { return (uint32_t)((uint64_t)now_ms / 1000) & KV_ACCESS_MASK; }
+uint32_t kv_access_fresh(kv_access_config config, int64_t now_ms);                       /* of a new key */
+void kv_access_count(kv_value *v, kv_access_config config, int64_t now_ms, kv_rng *rng); /* a key was used: LFU */
+/* A key was used. */
+static inline void kv_access_touch(kv_value *v, kv_access_config config, int64_t now_ms, kv_rng *rng) {
+    if (kv_policy_is_lfu(config.policy)) kv_access_count(v, config, now_ms, rng);
+    else v->access = (v->access & ~KV_ACCESS_MASK) | kv_access_seconds(now_ms);
+}
 int64_t kv_access_idle_ms(const kv_value *v, int64_t now_ms);                             /* OBJECT IDLETIME, LRU clocks only */
 unsigned kv_access_frequency(const kv_value *v, kv_access_config config, int64_t now_ms); /* OBJECT FREQ, decayed; LFU only */
 /* RESTORE's IDLETIME and FREQ. */

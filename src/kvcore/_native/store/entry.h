@@ -2,10 +2,9 @@
 #ifndef KV_STORE_ENTRY_H
 #define KV_STORE_ENTRY_H
 
+#include "store/access.h"
 #include "store/keyspace.h"
 
-/* kv_value.access: the low 24 bits are the access clock (access.c), the top 8 the length of the key (entry.c). */
-#define KV_ACCESS_MASK UINT32_C(0xFFFFFF)
 static inline uint32_t kv_entry_access(const kv_value *v) { return v->access & KV_ACCESS_MASK; }
 static inline void kv_entry_put_access(kv_value *v, uint32_t access) {
     v->access = (v->access & ~KV_ACCESS_MASK) | (access & KV_ACCESS_MASK);

@@ -11,6 +11,7 @@
 #include "store/keyspace.h"
 
 #define KV_MAX_SHARDS 64u
+#define KV_SHARD_CALLS 2 /* kinds of calls that are counted by shard */
 
 /* A container that has left the key space and waits to be freed in steps. */
 typedef struct kv_garbage {
@@ -35,8 +36,9 @@ struct kv_shard {
     _Atomic size_t garbage_count;   /* big values and flushed keys in them; with the next, written under the lock, read by any thread */
     _Atomic uint64_t garbage_freed; /* since the store began */
     _Atomic uint64_t hits, misses;  /* of reading commands: written under the lock, read by any thread */
-    void *waiters;                  /* the engine's: clients blocked on keys of this shard */
-    void *watchers;                 /* the engine's: WATCHed keys of this shard */
+    _Atomic uint64_t calls[KV_SHARD_CALLS]; /* the engine's: its direct calls, kept in the same way */
+    void *waiters;                          /* the engine's: clients blocked on keys of this shard */
+    void *watchers;                         /* the engine's: WATCHed keys of this shard */
 } __attribute__((aligned(64)));
 
 typedef struct kv_store {
