@@ -160,6 +160,53 @@ static void rests(void) {
     kv_arena_destroy(arena);
 }
 
+/* Sizes of one kind come, most go, and others come: compaction brings the pages back that were held by a few blocks each. Blocks keep their bytes
+ * whatever is allocated and freed between the moves. */
+static void compacts(uint64_t seed) {
+    enum { N = 40000 };
+    kv_mem mem;
+    kv_rng rng;
+    kv_mem_init(&mem);
+    kv_rng_seed(&rng, seed);
+    kv_arena *arena = kv_arena_create(&mem);
+    static block blocks[N];
+    size_t gain = 0;
+    for (int i = 0; i < N; i++) {
+        blocks[i].bytes = 16 + kv_rng_below(&rng, 200);
+        CHECK((blocks[i].ptr = kv_arena_alloc(arena, blocks[i].bytes)) != NULL);
+        fill(&blocks[i], &rng);
+    }
+    for (int i = 0; i < N; i++) {
+        if (kv_rng_below(&rng, 4) == 0) continue;
+        kv_arena_free(arena, blocks[i].ptr, blocks[i].bytes);
+        blocks[i].ptr = NULL;
+    }
+    size_t before = kv_arena_mapped(arena);
+    for (unsigned class = 0; class < KV_ARENA_CLASSES; class ++) gain += kv_arena_compact_class(arena, class);
+    CHECK(kv_arena_check(arena));
+    for (int i = 0; i < N; i++) {
+        if (i % 100 == 0) CHECK(kv_arena_check(arena));
+        if (blocks[i].ptr == NULL) continue;
+        blocks[i].ptr = kv_arena_move(arena, blocks[i].ptr, blocks[i].bytes);
+        check_bytes(&blocks[i], blocks[i].bytes);
+        if (kv_rng_below(&rng, 16) != 0) continue;
+        block *other = &blocks[kv_rng_below(&rng, N)];
+        if (other->ptr != NULL) kv_arena_free(arena, other->ptr, other->bytes);
+        other->ptr = kv_arena_alloc(arena, other->bytes);
+        fill(other, &rng);
+    }
+    kv_arena_compact_end(arena);
+    CHECK(kv_arena_check(arena));
+#ifndef KV_PLAIN_MALLOC
+    CHECK(gain > before / 2 && kv_arena_mapped(arena) < before / 2);
+#endif
+    for (int i = 0; i < N; i++) kv_arena_free(arena, blocks[i].ptr, blocks[i].bytes);
+    CHECK(kv_arena_used(arena) == 0 && kv_arena_check(arena));
+    for (unsigned class = 0; class < KV_ARENA_CLASSES; class ++) CHECK(kv_arena_compact_class(arena, class) == 0);
+    kv_arena_destroy(arena);
+    CHECK(atomic_load(&mem.used) == 0);
+}
+
 static void many_small_arenas(void) {
     kv_mem mem;
     kv_mem_init(&mem);
@@ -269,6 +316,7 @@ int main(void) {
     good_sizes();
     accounts();
     empties_go_back();
+    for (uint64_t seed = 1; seed <= 3; seed++) compacts(seed);
     grows_through_classes();
     rests();
     many_small_arenas();

@@ -238,6 +238,51 @@ static void test_scan(uint64_t seed, bool faults) {
     world_close(&w);
 }
 
+/* Every entry is moved to another block while the table grows and shrinks between the steps; overflow buckets leave closed slabs on the way. */
+static void *move_item(void *arg, void *entry) {
+    world *w = arg;
+    item *it = entry;
+    CHECK(w->items[it->id] == it);
+    w->seen[it->id]++;
+    if (below(w, 4) == 0) return it;
+    item *moved = new_item(it->id);
+    w->items[it->id] = moved;
+    free(it);
+    return moved;
+}
+
+static void test_relocate(uint64_t seed) {
+    world w;
+    world_open(&w, seed);
+    for (int round = 0; round < 6; round++) {
+        size_t fill = (size_t)below(&w, KEYS);
+        for (size_t id = 0; id < fill; id++)
+            if (w.items[id] == NULL) add(&w, id, 0);
+        for (size_t id = 0; id < KEYS; id++)
+            if (w.items[id] != NULL && below(&w, 3) == 0) drop(&w, id, 0);
+        for (unsigned class = 0; class < KV_ARENA_CLASSES; class ++) (void)kv_arena_compact_class(w.arena, class);
+        memset(w.seen, 0, sizeof w.seen);
+        bool stays[KEYS];
+        for (size_t id = 0; id < KEYS; id++) stays[id] = w.items[id] != NULL;
+        uint64_t cursor = 0;
+        do {
+            cursor = kv_table_relocate(&w.table, cursor, move_item, &w);
+            size_t id = (size_t)below(&w, KEYS);
+            if (w.items[id] == NULL) {
+                add(&w, id, 0);
+            } else if (round % 2 == 1) {
+                drop(&w, id, 0);
+                stays[id] = false;
+            }
+            if (below(&w, 50) == 0) CHECK(kv_table_check(&w.table) && kv_arena_check(w.arena));
+        } while (cursor != 0);
+        for (size_t id = 0; id < KEYS; id++) CHECK(!stays[id] || w.seen[id] > 0);
+        kv_arena_compact_end(w.arena);
+        CHECK(kv_table_check(&w.table) && kv_arena_check(w.arena));
+    }
+    world_close(&w);
+}
+
 static void test_fair(uint64_t seed, size_t n, size_t extra_drops) {
     static world w;
     world_open(&w, seed);
@@ -369,6 +414,7 @@ int main(void) {
     test_fair(2, 1020, 0);    /* in the middle of growing */
     test_fair(3, 2000, 1780); /* in the middle of shrinking */
     test_fair(4, 5, 0);
+    for (uint64_t seed = 1; seed <= 8; seed++) test_relocate(seed);
     test_drain();
     test_no_growth();
     test_reserve_fresh();

@@ -22,7 +22,10 @@
  *
  * Neither depends on the arena's slabs, so they change hands without a copy.
  *
- * Invariants: used < capacity in partial lists; in the full list fewer than reopen_at blocks are free; the free list of a slab has as
+ * Compaction (kv_arena_compact_class) takes slabs out of the partial lists into the closed list, the sparsest first, while their blocks find room in
+ * those that stay. A block of a closed slab is moved by its owner or freed; nothing comes in.
+ *
+ * Invariants: used < capacity in partial lists and in the closed one; no slab in a list is empty; in the full list fewer than reopen_at blocks are free; the free list of a slab has as
  * many places as blocks below fresh_place are not used; `used` and `mapped` are the sums over slabs, spans and mappings.
  *
  * Rejected: a header in each block (8 of 40 bytes); arenas with chunks of their own (64 shards with ten keys each would hold 64 chunks);
@@ -45,7 +48,7 @@
 #endif
 
 enum {
-    CLASSES = 88,
+    CLASSES = KV_ARENA_CLASSES,
     FINE_MAX = 256,
     FINE_CLASSES = 32,
     SMALL_MAX = 32768,
@@ -72,7 +75,7 @@ struct kv_arena {
     _Atomic size_t used, mapped; /* written under the arena's guard, read by anybody */
     _Atomic bool shared;         /* lock `mutex` in every call */
     kv_mutex mutex;
-    kv_span *full, *large;
+    kv_span *full, *large, *closed;
     kv_span *kept; /* an empty slab of no class, at most KEPT_PAGES long; its pages count as mapped */
     huge *huge;
     size_class classes[CLASSES];
@@ -203,7 +206,8 @@ static void give_back(kv_arena *arena, kv_span *span) {
 
 static void slab_release(kv_arena *arena, kv_span *span) {
     size_class *class = &arena->classes[span->class_index];
-    drop(&class->partial, span);
+    drop(span->is_closed ? &arena->closed : &class->partial, span);
+    span->is_closed = 0;
     class->pages -= span->pages;
     if (span->pages > KEPT_PAGES) {
         give_back(arena, span);
@@ -258,6 +262,79 @@ static void small_free(kv_arena *arena, void *ptr, size_t bytes) {
         span->is_full = 0;
     }
     if (__builtin_expect(used == 0, 0)) slab_release(arena, span);
+}
+
+/* ---- compaction ---- */
+
+enum { LEVELS = 16, CLOSE_LOOKS = 1024 };
+
+static unsigned level_of(const kv_span *span) { return (unsigned)span->used * LEVELS / span->capacity; }
+static size_t room_in(const kv_span *span) { return (size_t)(span->capacity - span->used); }
+
+/* How many levels of fill, from the lowest, can be closed whole: their blocks find room in the slabs of the others. *room: in all slabs looked at. */
+static unsigned closing_levels(const kv_span *span, size_t *room) {
+    size_t used[LEVELS] = {0}, free[LEVELS] = {0}, leaving = 0;
+    *room = 0;
+    for (unsigned looks = CLOSE_LOOKS; span != NULL && looks-- > 0; span = span->next) {
+        used[level_of(span)] += span->used;
+        free[level_of(span)] += room_in(span);
+        *room += room_in(span);
+    }
+    size_t staying = *room;
+    for (unsigned level = 0; level < LEVELS; level++) {
+        leaving += used[level];
+        staying -= free[level];
+        if (leaving > staying) return level;
+    }
+    return LEVELS;
+}
+
+size_t kv_arena_compact_class(kv_arena *arena, unsigned index) {
+    kv_span **partial = &arena->classes[index].partial;
+    size_t room, leaving = 0, gain = 0;
+    guard(arena);
+    unsigned whole = closing_levels(*partial, &room);
+    for (unsigned pass = 0; pass < 2; pass++) { /* the levels that can be closed whole, then a part of the next */
+        unsigned looks = CLOSE_LOOKS;
+        for (kv_span *span = *partial, *next; span != NULL && looks-- > 0; span = next) {
+            next = span->next;
+            unsigned level = level_of(span);
+            if (pass == 0 ? level >= whole : level != whole || leaving + span->used > room - room_in(span)) continue;
+            leaving += span->used;
+            room -= room_in(span);
+            gain += span->pages * KV_PAGE;
+            drop(partial, span);
+            push(&arena->closed, span);
+            span->is_closed = 1;
+        }
+    }
+    unguard(arena);
+    return gain;
+}
+
+void *kv_arena_move(kv_arena *arena, void *ptr, size_t bytes) {
+    if (bytes > SMALL_MAX) return ptr;
+    guard(arena);
+    const kv_span *span = kv_span_of(ptr);
+    if (__builtin_expect(span->is_closed, 0) && arena->classes[span->class_index].partial != NULL) {
+        void *fresh = small_alloc(arena, bytes);
+        memcpy(fresh, ptr, bytes);
+        small_free(arena, ptr, bytes);
+        ptr = fresh;
+    }
+    unguard(arena);
+    return ptr;
+}
+
+void kv_arena_compact_end(kv_arena *arena) {
+    guard(arena);
+    while (arena->closed != NULL) {
+        kv_span *span = arena->closed;
+        drop(&arena->closed, span);
+        span->is_closed = 0;
+        push(&arena->classes[span->class_index].partial, span);
+    }
+    unguard(arena);
 }
 
 /* ---- large and huge blocks ---- */
@@ -352,6 +429,7 @@ void kv_arena_destroy(kv_arena *arena) {
     for (unsigned i = 0; i < CLASSES; i++) free_list(arena->mem, arena->classes[i].partial);
     free_list(arena->mem, arena->full);
     free_list(arena->mem, arena->kept);
+    free_list(arena->mem, arena->closed);
     free_list(arena->mem, arena->large);
     while (arena->huge != NULL) {
         huge *map = arena->huge;
@@ -436,6 +514,7 @@ void kv_arena_trim(kv_arena *arena) {
 static bool slab_check(const kv_arena *arena, const kv_span *span, unsigned index, bool full) {
     size_t size = class_size(index), start_fresh = span->fresh_place;
     if (span->class_index != index || span->owner != owner_tag(arena) || span->is_full != full || span->used > span->capacity) return false;
+    if (span->is_closed && full) return false;
     unsigned room = (unsigned)(span->capacity - span->used);
     if (span->used == 0 || (full ? room >= reopen_at(span->capacity) : room == 0)) return false;
     if (span->capacity != span->pages * KV_PAGE / size || start_fresh * 8 % size != 0 || start_fresh * 8 / size > span->capacity)
@@ -454,13 +533,18 @@ bool kv_arena_check(const kv_arena *arena) {
     for (unsigned i = 0; i < CLASSES; i++) {
         const kv_span *prev = NULL;
         for (const kv_span *span = arena->classes[i].partial; span != NULL; prev = span, span = span->next) {
-            if (span->prev != prev || !slab_check(arena, span, i, false)) return false;
+            if (span->prev != prev || span->is_closed || !slab_check(arena, span, i, false)) return false;
             used += span->used * class_size(i);
             class_pages[i] += span->pages;
         }
     }
     for (const kv_span *span = arena->full; span != NULL; span = span->next) {
         if (span->class_index >= CLASSES || !slab_check(arena, span, span->class_index, true)) return false;
+        used += span->used * class_size(span->class_index);
+        class_pages[span->class_index] += span->pages;
+    }
+    for (const kv_span *span = arena->closed; span != NULL; span = span->next) {
+        if (span->class_index >= CLASSES || !span->is_closed || !slab_check(arena, span, span->class_index, false)) return false;
         used += span->used * class_size(span->class_index);
         class_pages[span->class_index] += span->pages;
     }

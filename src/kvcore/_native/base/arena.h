@@ -39,6 +39,20 @@ bool kv_arena_transfer(kv_arena *from, kv_arena *to, void *ptr, size_t bytes);
 /* From now on every call locks this arena's own mutex: a value that lives here is guarded by another shard's lock. Never undone. */
 void kv_arena_share(kv_arena *arena);
 
+/* ---- compaction ----
+ * Freeing leaves slabs sparse. A round of compaction closes the sparsest slabs of each class, as many as the room in the others can take up: nothing is
+ * allocated in them until the round ends, and they go back to the pool with their last block. The owner of the blocks moves them meanwhile, at its own
+ * pace: it knows who points at them. */
+
+/* Closes slabs of one class, 0 <= index < KV_ARENA_CLASSES; returns the bytes of pages that come free when all their blocks leave. O(slabs with room of
+ * that class, at most 1024). */
+#define KV_ARENA_CLASSES 88u
+size_t kv_arena_compact_class(kv_arena *arena, unsigned index);
+/* The block's new place, with its contents, when it lay in a closed slab and another one has room; else `ptr` itself. Never makes a slab. O(bytes). */
+void *kv_arena_move(kv_arena *arena, void *ptr, size_t bytes);
+/* Ends the round: slabs that still hold blocks are as before. O(closed slabs). */
+void kv_arena_compact_end(kv_arena *arena);
+
 size_t kv_arena_used(const kv_arena *arena);   /* bytes in live blocks, rounded to their classes (atomic read: any thread) */
 size_t kv_arena_mapped(const kv_arena *arena); /* bytes of pages held (any thread) */
 void kv_arena_trim(kv_arena *arena);           /* give back free pages; cost O(free pages) */

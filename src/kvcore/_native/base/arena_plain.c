@@ -126,6 +126,17 @@ bool kv_arena_transfer(kv_arena *from, kv_arena *to, void *ptr, size_t bytes) {
 }
 
 void kv_arena_share(kv_arena *arena) { atomic_store_explicit(&arena->shared, true, memory_order_relaxed); }
+/* No slabs, nothing to compact. */
+size_t kv_arena_compact_class(kv_arena *arena, unsigned index) {
+    (void)arena, (void)index;
+    return 0;
+}
+void *kv_arena_move(kv_arena *arena, void *ptr, size_t bytes) {
+    (void)arena, (void)bytes;
+    return ptr;
+}
+void kv_arena_compact_end(kv_arena *arena) { (void)arena; }
+
 size_t kv_arena_used(const kv_arena *arena) { return atomic_load_explicit(&arena->used, memory_order_relaxed); }
 size_t kv_arena_mapped(const kv_arena *arena) { return kv_arena_used(arena); }
 void kv_arena_trim(kv_arena *arena) { (void)arena; }

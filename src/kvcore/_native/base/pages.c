@@ -213,7 +213,7 @@ kv_span *kv_span_alloc(kv_mem *mem, unsigned pages) {
     kv_mutex_unlock(&pool->lock);
     if (span == NULL) return NULL;
     memset(span, 0, sizeof *span);
-    span->pages = pages & 0x7fff;
+    span->pages = pages & 0x3fff;
     for (unsigned i = 1; i < pages; i++) span[i].back = (uint8_t)i;
     size_t bytes = pages * KV_PAGE;
     kvi_mem_count_up(mem, bytes);

@@ -18,10 +18,11 @@ typedef struct kv_span {
     uint16_t used;        /* live blocks */
     uint16_t capacity;    /* blocks */
     uint8_t class_index;
-    uint8_t back;         /* of any page of a slab: how many pages before it the span begins */
-    uint16_t pages : 15;  /* of the first page */
-    uint16_t is_full : 1; /* the arena's: which of its lists the slab is in */
-    uint32_t owner;       /* tells the arena, for debug checks */
+    uint8_t back;           /* of any page of a slab: how many pages before it the span begins */
+    uint16_t pages : 14;    /* of the first page */
+    uint16_t is_full : 1;   /* the arena's: which of its lists the slab is in; both 0 is the class's own */
+    uint16_t is_closed : 1; /* being emptied */
+    uint32_t owner;         /* tells the arena, for debug checks */
 } kv_span;
 _Static_assert(sizeof(kv_span) == 32, "512 of them are four pages");
 #define KV_SPAN_NONE UINT16_MAX

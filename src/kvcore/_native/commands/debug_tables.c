@@ -1,4 +1,4 @@
-/* DEBUG HTSTATS and HTSTATS-KEY: sizes and fill of the hash tables, in the layout that people know from the real server. A bucket has room for seven
+/* DEBUG HTSTATS and HTSTATS-KEY: sizes and fill of the hash tables, in the layout that people know from the real server. A bucket has room for nine
  * entries and may be followed by more buckets; a database's numbers are the sums over its shards. Expiries are not in a hash table here but in
  * a heap by time, of which only the number of entries is told. */
 #include "commands/debug.h"

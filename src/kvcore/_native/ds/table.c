@@ -1,18 +1,21 @@
 /* The hash table: chained cache-line buckets, grown and shrunk a bucket at a time.
  *
- *   bucket, 64 bytes            tag[0..6]  meta   slot[0]  ...  slot[5]  slot[6]
+ *   bucket, 64 bytes            tag[0..8]  meta   slot[0]  ...  slot[7]  slot[8]
  *                               one byte   one    entry         entry    entry, or the next bucket of the chain
- *                               of hash    byte                          when meta has LINKED (its tag is then 0)
+ *                               of hash    byte   6 bytes                when meta has LINKED (its tag is then 0)
  *
- * A lookup loads the bucket's line, compares all seven tags at once and touches only entries whose tag agrees: 1 in 255 others does.
- * A chain is packed: every bucket but the last holds six entries and a link, the last one 0-7 (1-7 when it is not the head). So an insert looks
+ * A lookup loads the bucket's line, compares all nine tags at once and touches only entries whose tag agrees: 1 in 255 others does.
+ * A chain is packed: every bucket but the last holds eight entries and a link, the last one 0-9 (1-9 when it is not the head). So an insert looks
  * at the last bucket only, and a remove fills its hole from there.
  *
- * Load. Growth starts above 7.75 entries a bucket, and doubles. Bucket counts are spread like a Poisson distribution of that mean:
- *   entries a bucket           7.75    5.5    3.9 (just doubled)
- *   buckets that overflow       52%    20%      5%
- *   lines a hit reads          1.25   1.06   1.01     (a miss: 1.5, 1.2, 1.05)
- *   bytes an entry             12.6   14.0   17.3     (mean over the sizes of one doubling: 14.4)
+ * Slots hold the 48 bits that an address of user space has (mappings above need a hint that nobody gives), without a base that would have to be looked
+ * up: one unaligned load of the eight bytes that end with the slot, and a shift. Seven whole pointers a bucket would take 2.6 bytes an entry more.
+ *
+ * Load. Growth starts above ten entries a bucket, and doubles. Bucket counts are spread like a Poisson distribution of that mean:
+ *   entries a bucket           10      7.1    5.0 (just doubled)
+ *   buckets that overflow       54%    18%      3%
+ *   lines a hit reads          1.22   1.05   1.01     (a miss: 1.6, 1.2, 1.03)
+ *   bytes an entry             10.0   10.6   13.2     (mean over the sizes of one doubling: 11)
  * Shrinking starts below one entry a bucket, to between 2.5 and 5.
  *
  * Rehash. While buckets[1] is there, a key has one home: buckets[0] if its bucket there is not moved yet (index >= moved), buckets[1] otherwise.
@@ -37,7 +40,10 @@
 #endif
 
 #define LINKED 0x80u
-#define LINK 6u
+#define LINK (KV_TABLE_SLOTS - 1u)
+#define COUNT_BITS 15u
+#define FULL_LOAD 10u    /* entries a bucket beyond which the table grows */
+#define SHRUNK_LOAD 5u   /* and at most as many after it has shrunk */
 #define RANDOM_WIDTH 16u /* chains up to this length are sampled exactly */
 #define RANDOM_TRIES 4096u
 
@@ -52,36 +58,57 @@ static inline uint8_t tag_of(uint64_t hash) {
 #if defined(__SSE2__)
 typedef unsigned match_set;
 static inline match_set matches(const kv_table_bucket *bucket, uint8_t tag) {
-    __m128i tags = _mm_loadl_epi64((const __m128i *)(const void *)bucket->tag);
-    return (match_set)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8((char)tag))) & 0x7fu;
+    __m128i tags = _mm_loadu_si128((const __m128i *)(const void *)bucket);
+    return (match_set)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8((char)tag))) & 0x1ffu;
 }
-static inline unsigned first_match(match_set set) { return (unsigned)__builtin_ctz(set); }
 #else
-typedef uint64_t match_set;
+typedef unsigned match_set;
 static inline match_set matches(const kv_table_bucket *bucket, uint8_t tag) {
-    const uint64_t low = UINT64_C(0x7f7f7f7f7f7f7f7f);
-    uint64_t tags;
-    memcpy(&tags, bucket->tag, 8);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    tags = __builtin_bswap64(tags);
-#endif
-    tags ^= tag * UINT64_C(0x0101010101010101);
-    /* The high bit of each byte that is zero, exactly: no carry leaves a byte. */
-    return ~(((tags & low) + low) | tags | low) & UINT64_C(0x0080808080808080);
+    match_set set = 0;
+    for (unsigned i = 0; i < KV_TABLE_SLOTS; i++) set |= (match_set)(bucket->tag[i] == tag) << i; /* compilers make vector code of it */
+    return set;
 }
-static inline unsigned first_match(match_set set) { return (unsigned)__builtin_ctzll(set) / 8; }
 #endif
 
-static inline unsigned entries_in(const kv_table_bucket *bucket) { return bucket->meta & 7u; }
+static inline unsigned first_match(match_set set) { return (unsigned)__builtin_ctz(set); }
+
+static inline unsigned entries_in(const kv_table_bucket *bucket) { return bucket->meta & COUNT_BITS; }
 static inline bool is_linked(const kv_table_bucket *bucket) { return (bucket->meta & LINKED) != 0; }
-static inline kv_table_bucket *next_of(const kv_table_bucket *bucket) { return bucket->slot[LINK]; }
+
+_Static_assert(sizeof(kv_table_bucket) == 64 && offsetof(kv_table_bucket, slot) >= 2,
+               "the eight bytes that end with a slot are the bucket's");
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+/* The low 16 bits belong to the slot before, or to tag and meta. */
+static inline void *slot_get(const kv_table_bucket *bucket, unsigned at) {
+    uint64_t word;
+    memcpy(&word, (const uint8_t *)bucket + offsetof(kv_table_bucket, slot) - 2 + at * 6, sizeof word);
+    return (void *)(uintptr_t)(word >> 16);
+}
+static inline void slot_put(kv_table_bucket *bucket, unsigned at, const void *entry) {
+    uint64_t word = (uint64_t)(uintptr_t)entry;
+    memcpy(bucket->slot[at], &word, 6);
+}
+#else
+static inline void *slot_get(const kv_table_bucket *bucket, unsigned at) {
+    uint64_t word = 0;
+    memcpy((uint8_t *)&word + 2, bucket->slot[at], 6);
+    return (void *)(uintptr_t)word;
+}
+static inline void slot_put(kv_table_bucket *bucket, unsigned at, const void *entry) {
+    uint64_t word = (uint64_t)(uintptr_t)entry;
+    memcpy(bucket->slot[at], (const uint8_t *)&word + 2, 6);
+}
+#endif
+
+static inline kv_table_bucket *next_of(const kv_table_bucket *bucket) { return slot_get(bucket, LINK); }
 
 static inline void bucket_clear(kv_table_bucket *bucket) { memset(bucket, 0, sizeof *bucket); }
 
 static inline void bucket_add(kv_table_bucket *bucket, uint8_t tag, void *entry) {
     unsigned at = entries_in(bucket);
     bucket->tag[at] = tag;
-    bucket->slot[at] = entry;
+    slot_put(bucket, at, entry);
     bucket->meta = (uint8_t)(at + 1);
 }
 
@@ -98,7 +125,7 @@ static size_t chain_length(const kv_table_bucket *head, size_t *buckets) {
 /* ---- overflow buckets ---- */
 
 static void push_spare(kv_table *table, kv_table_bucket *bucket) {
-    bucket->slot[LINK] = table->spare;
+    slot_put(bucket, LINK, table->spare);
     table->spare = bucket;
     table->spares++;
 }
@@ -142,9 +169,9 @@ static bool chain_add(kv_table *table, kv_table_bucket *last, uint8_t tag, void 
         if (table->spares == 0 && !want_spares(table, 1)) return false;
         kv_table_bucket *more = pop_spare(table);
         bucket_clear(more);
-        bucket_add(more, last->tag[LINK], last->slot[LINK]);
+        bucket_add(more, last->tag[LINK], slot_get(last, LINK));
         last->tag[LINK] = 0;
-        last->slot[LINK] = more;
+        slot_put(last, LINK, more);
         last->meta = LINKED | LINK;
         last = more;
     }
@@ -161,14 +188,14 @@ static void chain_remove(kv_table *table, kv_table_bucket *head, kv_table_bucket
         last = next_of(last);
     }
     unsigned end = entries_in(last) - 1;
-    (*bucket)->slot[*at] = last->slot[end];
+    slot_put(*bucket, *at, slot_get(last, end));
     (*bucket)->tag[*at] = last->tag[end];
-    last->slot[end] = NULL;
+    slot_put(last, end, NULL);
     last->tag[end] = 0;
     last->meta = (uint8_t)end;
     if (before == NULL || end > 1) return;
     /* One entry or none is left in the overflow bucket: it fits where the link is. */
-    before->slot[LINK] = end == 1 ? last->slot[0] : NULL;
+    slot_put(before, LINK, end == 1 ? slot_get(last, 0) : NULL);
     before->tag[LINK] = last->tag[0];
     before->meta = (uint8_t)(LINK + end);
     if (*bucket == last) {
@@ -196,14 +223,15 @@ static void array_free(kv_table *table, unsigned which) {
 
 static void set_limits(kv_table *table) {
     size_t buckets = table->mask[0] + 1;
-    table->grow_at = buckets / 4 * 31 + buckets % 4 * 31 / 4;
+    table->grow_at = buckets > 1 ? buckets * FULL_LOAD : KV_TABLE_SLOTS;
     table->shrink_at = buckets > 1 ? buckets : 0;
 }
 
-/* The smallest power of two of buckets that holds `entries` at no more than quarters/4 each; 0 when there is none. */
-static size_t buckets_for(size_t entries, size_t quarters) {
-    size_t buckets = 1;
-    while (buckets * quarters / 4 < entries) {
+/* The smallest power of two of buckets that holds `entries` at no more than `load` each; 0 when there is none. */
+static size_t buckets_for(size_t entries, size_t load) {
+    if (entries <= KV_TABLE_SLOTS && entries <= load) return 1;
+    size_t buckets = 2;
+    while (buckets * load < entries) {
         if (buckets > SIZE_MAX / 1024) return 0;
         buckets *= 2;
     }
@@ -257,15 +285,16 @@ static inline kv_table_bucket *home_of(const kv_table *table, uint64_t hash) {
 
 static void prefetch_entries(const kv_table_bucket *bucket) {
     unsigned n = entries_in(bucket);
-    for (unsigned i = 0; i < n; i++) __builtin_prefetch(bucket->slot[i]);
+    for (unsigned i = 0; i < n; i++) __builtin_prefetch(slot_get(bucket, i));
 }
 
-static void rehome(kv_table *table, void *const *entries, unsigned n) {
-    for (unsigned i = 0; i < n; i++) {
-        kv_slice key = table->type->key(entries[i]);
+static void rehome(kv_table *table, const kv_table_bucket *bucket) {
+    for (unsigned i = 0, n = entries_in(bucket); i < n; i++) {
+        void *entry = slot_get(bucket, i);
+        kv_slice key = table->type->key(entry);
         uint64_t hash = kv_siphash(table->seed, key.ptr, key.len);
         kv_table_bucket *last = last_of(table->buckets[1] + ((size_t)hash & table->mask[1]));
-        (void)chain_add(table, last, tag_of(hash), entries[i]); /* cannot fail: the spares were counted before */
+        (void)chain_add(table, last, tag_of(hash), entry); /* cannot fail: the spares were counted before */
     }
 }
 
@@ -288,11 +317,11 @@ static bool move_bucket(kv_table *table) {
     while (is_linked(head)) {
         kv_table_bucket *bucket = next_of(head), copy = *bucket;
         head->meta = is_linked(bucket) ? head->meta : (uint8_t)LINK;
-        head->slot[LINK] = is_linked(bucket) ? next_of(bucket) : NULL;
+        slot_put(head, LINK, is_linked(bucket) ? next_of(bucket) : NULL);
         push_spare(table, bucket);
-        rehome(table, copy.slot, entries_in(&copy));
+        rehome(table, &copy);
     }
-    rehome(table, head->slot, entries_in(head));
+    rehome(table, head);
     bucket_clear(head);
     trim_spares(table);
     return true;
@@ -319,14 +348,14 @@ static void after_insert(kv_table *table) {
     if (table->buckets[1] != NULL) {
         move_buckets(table, 1);
     } else if (table->count > table->grow_at) {
-        size_t buckets = buckets_for(table->count, 31);
+        size_t buckets = buckets_for(table->count, FULL_LOAD);
         /* Without memory the chains get longer; the next try comes an eighth later. */
         if (buckets <= table->mask[0] + 1 || !start_rehash(table, buckets)) table->grow_at += table->grow_at / 8 + 1;
     }
 }
 
 static bool try_shrink(kv_table *table) {
-    size_t buckets = buckets_for(table->count, 20);
+    size_t buckets = buckets_for(table->count, SHRUNK_LOAD);
     if (buckets != 0 && buckets <= table->mask[0] && start_rehash(table, buckets)) return true;
     table->shrink_at -= table->shrink_at / 8 + (table->shrink_at != 0);
     return false;
@@ -368,21 +397,16 @@ void kv_table_destroy(kv_table *table, kv_table_fn fn, void *arg) {
 
 /* ---- finding ---- */
 
-void **kv_table_find_slot(const kv_table *table, uint64_t hash, kv_slice key) {
+void *kv_table_find(const kv_table *table, uint64_t hash, kv_slice key) {
     if (table->buckets[0] == NULL) return NULL;
     uint8_t tag = tag_of(hash);
     for (kv_table_bucket *bucket = home_of(table, hash);; bucket = next_of(bucket)) {
         for (match_set set = matches(bucket, tag); set != 0; set &= set - 1) {
-            void **slot = &bucket->slot[first_match(set)];
-            if (kv_slice_eq(table->type->key(*slot), key)) return slot;
+            void *entry = slot_get(bucket, first_match(set));
+            if (kv_slice_eq(table->type->key(entry), key)) return entry;
         }
         if (!is_linked(bucket)) return NULL;
     }
-}
-
-void *kv_table_find(const kv_table *table, uint64_t hash, kv_slice key) {
-    void **slot = kv_table_find_slot(table, hash, key);
-    return slot != NULL ? *slot : NULL;
 }
 
 void *kv_table_locate(kv_table *table, uint64_t hash, kv_slice key, kv_table_pos *pos) {
@@ -392,7 +416,7 @@ void *kv_table_locate(kv_table *table, uint64_t hash, kv_slice key, kv_table_pos
     for (pos->bucket = home_of(table, hash);; pos->bucket = next_of(pos->bucket)) {
         for (match_set set = matches(pos->bucket, tag); set != 0; set &= set - 1) {
             pos->slot = first_match(set);
-            void *entry = pos->bucket->slot[pos->slot];
+            void *entry = slot_get(pos->bucket, pos->slot);
             if (kv_slice_eq(table->type->key(entry), key)) return entry;
         }
         if (!is_linked(pos->bucket)) break;
@@ -408,7 +432,7 @@ static bool find_entry(const kv_table *table, uint64_t hash, const void *entry, 
     for (*bucket = home_of(table, hash);; *bucket = next_of(*bucket)) {
         for (match_set set = matches(*bucket, tag); set != 0; set &= set - 1) {
             *at = first_match(set);
-            if ((*bucket)->slot[*at] == entry) return true;
+            if (slot_get(*bucket, *at) == entry) return true;
         }
         if (!is_linked(*bucket)) return false;
     }
@@ -418,9 +442,11 @@ bool kv_table_replace(kv_table *table, uint64_t hash, const void *before, void *
     kv_table_bucket *bucket;
     unsigned at;
     if (!find_entry(table, hash, before, &bucket, &at)) return false;
-    bucket->slot[at] = after;
+    slot_put(bucket, at, after);
     return true;
 }
+
+void kv_table_put_at(const kv_table_pos *pos, void *entry) { slot_put(pos->bucket, pos->slot, entry); }
 
 void kv_table_prefetch(const kv_table *table, uint64_t hash) {
     if (table->buckets[0] != NULL) __builtin_prefetch(home_of(table, hash));
@@ -434,7 +460,7 @@ void kv_table_prefetch_entry(const kv_table *table, uint64_t hash) {
         __builtin_prefetch(next_of(bucket));
         return;
     }
-    for (; set != 0; set &= set - 1) __builtin_prefetch(bucket->slot[first_match(set)]);
+    for (; set != 0; set &= set - 1) __builtin_prefetch(slot_get(bucket, first_match(set)));
 }
 
 /* ---- changing ---- */
@@ -452,10 +478,10 @@ kv_status kv_table_reserve(kv_table *table, size_t n) {
     if (n > UINT32_MAX) return KV_ENOMEM;
     bool fresh = table->buckets[0] == NULL;
     if (fresh) {
-        size_t buckets = buckets_for(n, 31);
+        size_t buckets = buckets_for(n, FULL_LOAD);
         if (buckets == 0 || !first_array(table, buckets)) return KV_ENOMEM;
     }
-    /* In an empty table a chain overflows after seven; elsewhere any insert may meet a full one. */
+    /* In an empty table a chain overflows after nine; elsewhere any insert may meet a full one. */
     size_t spares = fresh ? room_needed(n) : n;
     if (!want_spares(table, spares)) {
         trim_spares(table);
@@ -489,7 +515,7 @@ kv_status kv_table_insert_at(kv_table *table, const kv_table_pos *pos, void *ent
 void *kv_table_remove_at(kv_table *table, const kv_table_pos *pos) {
     kv_table_bucket *bucket = pos->bucket;
     unsigned at = pos->slot;
-    void *entry = bucket->slot[at];
+    void *entry = slot_get(bucket, at);
     chain_remove(table, home_of(table, pos->hash), &bucket, &at);
     after_remove(table);
     return entry;
@@ -509,7 +535,7 @@ bool kv_table_remove_entry(kv_table *table, uint64_t hash, const void *entry) {
 }
 
 kv_status kv_table_expand(kv_table *table, size_t entries) {
-    size_t buckets = buckets_for(entries, 31);
+    size_t buckets = buckets_for(entries, FULL_LOAD);
     if (buckets == 0) return KV_ENOMEM;
     if (table->buckets[1] != NULL || (table->buckets[0] != NULL && buckets <= table->mask[0] + 1)) return KV_OK;
     bool done = table->buckets[0] == NULL ? first_array(table, buckets) : start_rehash(table, buckets);
@@ -542,11 +568,33 @@ static kv_table_bucket *live_bucket(const kv_table *table, size_t number) {
     return table->buckets[1] + number;
 }
 
-static void emit_chain(const kv_table_bucket *bucket, kv_table_fn fn, void *arg) {
+/* What a walk by cursor does with a chain. */
+typedef struct visitor visitor;
+struct visitor {
+    void (*chain)(const visitor *v, kv_table_bucket *head);
+    kv_table_fn fn;
+    kv_table_move_fn move;
+    void *arg;
+    kv_table *table;
+};
+
+static void emit_chain(const visitor *v, kv_table_bucket *bucket) {
     for (;; bucket = next_of(bucket)) {
         unsigned n = entries_in(bucket);
-        for (unsigned i = 0; i < n; i++) fn(arg, bucket->slot[i]);
+        for (unsigned i = 0; i < n; i++) v->fn(v->arg, slot_get(bucket, i));
         if (!is_linked(bucket)) return;
+    }
+}
+
+static void move_chain(const visitor *v, kv_table_bucket *bucket) {
+    for (kv_arena *arena = v->table->arena;; bucket = next_of(bucket)) {
+        unsigned n = entries_in(bucket);
+        for (unsigned i = 0; i < n; i++) {
+            void *before = slot_get(bucket, i), *after = v->move(v->arg, before);
+            if (after != before) slot_put(bucket, i, after);
+        }
+        if (!is_linked(bucket)) return;
+        slot_put(bucket, LINK, kv_arena_move(arena, next_of(bucket), sizeof *bucket));
     }
 }
 
@@ -561,24 +609,34 @@ static uint64_t reversed(uint64_t v) {
  * or that merge into one, are then visited without any other between them, so a change of size never moves an entry behind the cursor. */
 static uint64_t next_cursor(uint64_t cursor, size_t mask) { return reversed(reversed(cursor | ~(uint64_t)mask) + 1); }
 
-uint64_t kv_table_scan(const kv_table *table, uint64_t cursor, kv_table_fn fn, void *arg) {
+static uint64_t visit(const kv_table *table, uint64_t cursor, const visitor *v) {
     if (table->count == 0) return 0;
     size_t mask = table->mask[0], other = table->mask[1];
     if (table->buckets[1] == NULL) {
-        emit_chain(table->buckets[0] + ((size_t)cursor & mask), fn, arg);
+        v->chain(v, table->buckets[0] + ((size_t)cursor & mask));
         return next_cursor(cursor, mask);
     }
     /* Two arrays: a bucket of the smaller one together with all of the larger that share its index bits. Unmoved parts lie in [0] alone. */
     size_t narrow = mask < other ? mask : other, wide = mask < other ? other : mask;
     unsigned wide_array = mask < other;
     size_t index = (size_t)cursor & narrow;
-    if (wide_array == 1 || index < table->moved) emit_chain(table->buckets[1 - wide_array] + index, fn, arg);
+    if (wide_array == 1 || index < table->moved) v->chain(v, table->buckets[1 - wide_array] + index);
     do {
         index = (size_t)cursor & wide;
-        if (wide_array == 0 || (index & mask) < table->moved) emit_chain(table->buckets[wide_array] + index, fn, arg);
+        if (wide_array == 0 || (index & mask) < table->moved) v->chain(v, table->buckets[wide_array] + index);
         cursor = next_cursor(cursor, wide);
     } while ((cursor & (wide ^ narrow)) != 0);
     return cursor;
+}
+
+uint64_t kv_table_scan(const kv_table *table, uint64_t cursor, kv_table_fn fn, void *arg) {
+    const visitor v = {.chain = emit_chain, .fn = fn, .arg = arg};
+    return visit(table, cursor, &v);
+}
+
+uint64_t kv_table_relocate(kv_table *table, uint64_t cursor, kv_table_move_fn fn, void *arg) {
+    const visitor v = {.chain = move_chain, .move = fn, .arg = arg, .table = table};
+    return visit(table, cursor, &v);
 }
 
 void kv_table_iter_start(kv_table_iter *iter, const kv_table *table) { *iter = (kv_table_iter){.table = (kv_table *)(uintptr_t)table}; }
@@ -590,7 +648,7 @@ void *kv_table_iter_next(kv_table_iter *iter) {
         if (bucket != NULL && iter->slot < entries_in(bucket)) {
             iter->at_bucket = bucket;
             iter->at_slot = iter->slot++;
-            return bucket->slot[iter->at_slot];
+            return slot_get(bucket, iter->at_slot);
         }
         iter->slot = 0;
         if (bucket != NULL && is_linked(bucket)) {
@@ -630,7 +688,7 @@ void *kv_table_random(const kv_table *table, kv_rng *rng) {
         size_t at = (size_t)kv_rng_below(rng, width);
         if (at >= length) continue;
         for (; at >= LINK && is_linked(bucket); at -= LINK) bucket = next_of(bucket);
-        return bucket->slot[at];
+        return slot_get(bucket, (unsigned)at);
     }
 }
 
@@ -641,7 +699,7 @@ size_t kv_table_sample(const kv_table *table, kv_rng *rng, void **out, size_t n)
     for (size_t passed = 0; passed < live && found < n; passed++) {
         for (const kv_table_bucket *bucket = live_bucket(table, number);; bucket = next_of(bucket)) {
             unsigned entries = entries_in(bucket);
-            for (unsigned i = 0; i < entries && found < n; i++) out[found++] = bucket->slot[i];
+            for (unsigned i = 0; i < entries && found < n; i++) out[found++] = slot_get(bucket, i);
             if (!is_linked(bucket)) break;
         }
         number = number + 1 == live ? 0 : number + 1;
@@ -654,7 +712,7 @@ static size_t chain_drop(kv_table *table, kv_table_bucket *head, kv_table_fn fn,
     for (kv_table_bucket *bucket = head, *next;; bucket = next) {
         unsigned n = entries_in(bucket);
         next = is_linked(bucket) ? next_of(bucket) : NULL;
-        for (unsigned i = 0; i < n && fn != NULL; i++) fn(arg, bucket->slot[i]);
+        for (unsigned i = 0; i < n && fn != NULL; i++) fn(arg, slot_get(bucket, i));
         dropped += n;
         if (bucket != head) {
             kv_arena_free(table->arena, bucket, sizeof *bucket);
@@ -725,10 +783,10 @@ static bool entry_check(const kv_table *table, const kv_table_bucket *head, uint
 static bool chain_check(const kv_table *table, const kv_table_bucket *head, size_t *entries, size_t *overflow) {
     for (const kv_table_bucket *bucket = head;; bucket = next_of(bucket)) {
         unsigned n = entries_in(bucket);
-        if ((bucket->meta & ~(LINKED | 7u)) != 0) return false;
+        if ((bucket->meta & ~(LINKED | COUNT_BITS)) != 0 || n > KV_TABLE_SLOTS) return false;
         if (is_linked(bucket) ? (n != LINK || bucket->tag[LINK] != 0 || next_of(bucket) == NULL) : (bucket != head && n == 0)) return false;
         for (unsigned i = 0; i < KV_TABLE_SLOTS; i++) {
-            if (i >= n ? bucket->tag[i] != 0 : !entry_check(table, head, bucket->tag[i], bucket->slot[i])) return false;
+            if (i >= n ? bucket->tag[i] != 0 : !entry_check(table, head, bucket->tag[i], slot_get(bucket, i))) return false;
         }
         *entries += n;
         *overflow += bucket != head;

@@ -1,4 +1,4 @@
-/* A hash table of pointers to entries: one 64-byte bucket, one cache line, holds seven of them with a byte of hash each (see table.c).
+/* A hash table of pointers to entries: one 64-byte bucket, one cache line, holds nine of them with a byte of hash each (see table.c).
  *
  * The table stores `void *` entries and owns its buckets only; the entries are the caller's. It learns an entry's key from its type. Hashes are
  * passed in: kv_siphash(seed, key) with the seed that the table was given, because growing has to compute them again. The low bits choose the
@@ -15,7 +15,7 @@
 #include "base/slice.h"
 #include "base/status.h"
 
-#define KV_TABLE_SLOTS 7
+#define KV_TABLE_SLOTS 9
 
 typedef struct kv_table_type {
     kv_slice (*key)(const void *entry); /* the bytes that were hashed; pure and fast */
@@ -23,9 +23,9 @@ typedef struct kv_table_type {
 
 typedef struct kv_table_bucket kv_table_bucket;
 struct kv_table_bucket {
-    uint8_t tag[KV_TABLE_SLOTS]; /* 0: slot empty (or a link) */
-    uint8_t meta;                /* low bits: entries in this bucket; KV_TABLE_LINKED: slot[6] is the next bucket */
-    void *slot[KV_TABLE_SLOTS];
+    uint8_t tag[KV_TABLE_SLOTS];     /* 0: slot empty (or a link) */
+    uint8_t meta;                    /* low bits: entries in this bucket; high bit: the last slot is the next bucket */
+    uint8_t slot[KV_TABLE_SLOTS][6]; /* addresses: user space has no more than 48 bits */
 };
 
 typedef struct kv_table {
@@ -38,7 +38,7 @@ typedef struct kv_table {
     kv_arena *arena;
     size_t grow_at;         /* growth is tried when count passes this */
     size_t shrink_at;       /* and shrinking when it falls below this */
-    kv_table_bucket *spare; /* overflow buckets set aside by kv_table_reserve, linked by slot[6] */
+    kv_table_bucket *spare; /* overflow buckets set aside by kv_table_reserve, linked by their last slot */
     uint32_t spares, reserved;
     size_t overflow; /* overflow buckets allocated, spares included */
 } kv_table;
@@ -57,8 +57,6 @@ static inline size_t kv_table_count(const kv_table *table) { return table->count
 
 /* ---- finding: O(1), one cache line and the entry; never changes the table ---- */
 void *kv_table_find(const kv_table *table, uint64_t hash, kv_slice key); /* NULL: absent */
-/* Where the entry pointer is kept, to be overwritten with the address of an equal-keyed entry. NULL: absent. */
-void **kv_table_find_slot(const kv_table *table, uint64_t hash, kv_slice key);
 /* The entry was moved (realloc) from `before`, which is only compared, never read. False: `before` was not in the table. O(1). */
 bool kv_table_replace(kv_table *table, uint64_t hash, const void *before, void *after);
 /* Starts fetching the bucket / the entries whose tag matches: for batches, call stage 1 for all keys, then stage 2 for all, then find. */
@@ -74,6 +72,8 @@ typedef struct kv_table_pos {
 void *kv_table_locate(kv_table *table, uint64_t hash, kv_slice key, kv_table_pos *pos); /* the entry; NULL: absent */
 
 /* ---- changing ---- */
+/* Another entry with the same key takes the place of the one that kv_table_locate found. */
+void kv_table_put_at(const kv_table_pos *pos, void *entry);
 /* Makes sure that the next insert of this hash cannot fail. KV_ENOMEM: no change. O(1). */
 kv_status kv_table_reserve_for(kv_table *table, uint64_t hash);
 /* The same for the next n inserts, whatever they hash to: sets n / 64-byte buckets aside where needed and returns the unused ones as the inserts
@@ -102,6 +102,11 @@ static inline bool kv_table_is_rehashing(const kv_table *table) { return table->
  * from the first to the last step are reported at least once, whatever growing or shrinking happens between the steps. fn changes nothing in the
  * table (kv_table_replace is allowed). Cost: one bucket and its chain; while rehashing, also the buckets it was split into. */
 uint64_t kv_table_scan(const kv_table *table, uint64_t cursor, kv_table_fn fn, void *arg);
+
+/* A step like that of kv_table_scan, for moving blocks: what fn returns takes the place of the entry it was given (the same, or an equal-keyed one).
+ * Overflow buckets move too (kv_arena_move). */
+typedef void *(*kv_table_move_fn)(void *arg, void *entry);
+uint64_t kv_table_relocate(kv_table *table, uint64_t cursor, kv_table_move_fn fn, void *arg);
 
 /* Visits every entry once if nothing but kv_table_iter_remove and kv_table_replace changes the table meanwhile. */
 typedef struct kv_table_iter {

@@ -4,7 +4,7 @@
  *   held = used + the room in arenas' pages that is free        (fragmentation inside the store)
  *   resident = what the system says of the process              (with whatever else lives in it)
  *
- * Tables are estimated from the number of keys (a bucket of 64 bytes holds 7, at most three quarters full; see ds/table.h), because counting them
+ * Tables are estimated from the number of keys (a bucket of 64 bytes holds nine; see ds/table.c), because counting them
  * would need every shard's lock. */
 #include "engine/memory.h"
 
@@ -13,7 +13,7 @@
 #include "engine/client_memory.h"
 #include "engine/dispatch.h"
 
-enum { TABLE_BYTES_A_KEY = 12, EXPIRY_BYTES_A_KEY = 16 };
+enum { TABLE_BYTES_A_KEY = 11, EXPIRY_BYTES_A_KEY = 16 };
 
 size_t kv_memory_note_peak(kv_engine *engine) {
     size_t used = kv_engine_used_memory(engine), peak = atomic_load_explicit(&engine->peak_memory, memory_order_relaxed);

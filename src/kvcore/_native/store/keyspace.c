@@ -350,8 +350,8 @@ void kv_keydb_each(const kv_keydb *db, bool (*fn)(void *arg, kv_value *v), void 
 kv_value *kv_keydb_random(kv_keydb *db) { return db == NULL ? NULL : kv_table_random(&db->keys, &db->shard->rng); }
 
 size_t kv_value_memory(const kv_value *v, size_t samples) {
-    /* A bucket of 64 bytes serves about 5.5 entries at the load in use; a heap slot takes 16. */
-    size_t bytes = kv_entry_bytes(v) + 12 + kv_value_container_bytes(v, samples);
+    /* What table.c reckons for a slot; a heap slot takes 16. */
+    size_t bytes = kv_entry_bytes(v) + 11 + kv_value_container_bytes(v, samples);
     if (v->flags & KV_VALUE_EXPIRES) bytes += sizeof(kv_heap_entry);
     if (kv_entry_has_fields(v)) bytes += sizeof(kv_heap_entry);
     return bytes;

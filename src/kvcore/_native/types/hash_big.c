@@ -280,7 +280,7 @@ bool kv_hash_big_get(const kv_hash_big *h, kv_slice field, kv_hash_item *out) {
 /* Puts `fresh` where `old` is, in table and heap. Room in the heap is reserved. Frees neither. */
 static void swap_block(kv_hash_big *h, const kv_table_pos *pos, bool had_expiry, uint32_t old_position, uint8_t *fresh, int64_t expiry_ms) {
     bool has_expiry = in_heap(fresh);
-    pos->bucket->slot[pos->slot] = fresh;
+    kv_table_put_at(pos, fresh);
     if (had_expiry && has_expiry) {
         set_position(fresh, old_position, NULL);
         kv_heap_replace(&h->heap, old_position, fresh);
@@ -385,7 +385,7 @@ static kv_status swap_in(kv_hash_big *h, const kv_table_pos *pos, uint8_t *block
     if (expires && !now.expires && kv_heap_reserve(&h->heap, 1) != KV_OK) return KV_ENOMEM;
     uint8_t *fresh = make_block(h->arena, field, value, expires);
     if (fresh == NULL) return KV_ENOMEM;
-    pos->bucket->slot[pos->slot] = fresh;
+    kv_table_put_at(pos, fresh);
     if (expires && now.expires) {
         uint32_t position = get_position(block);
         set_position(fresh, position, NULL);
@@ -455,7 +455,7 @@ void kv_hash_big_take_back(kv_hash_big *h, const kv_hash_was *was) {
     } else if (now_expires) {
         (void)kv_heap_remove(&h->heap, get_position(now));
     }
-    if (old != NULL) pos.bucket->slot[pos.slot] = old;
+    if (old != NULL) kv_table_put_at(&pos, old);
     else (void)kv_table_remove_at(&h->table, &pos);
     free_block(h->arena, now);
 }
