@@ -191,7 +191,7 @@ class TestConfigRewrite:
                 server.stop()
             lines = path.read_text().splitlines()
             assert lines[:6] == ["# first", "", "maxmemory-samples 7", "# kept", "hz 30", "slowlog-max-len 64"]
-            assert not any(line.startswith("port 1") for line in lines)
+            assert "port 1" not in lines
             assert sum(line.startswith("requirepass ") for line in lines) == 1
         assert shown[1]["maxmemory-samples"] == "7"
         assert {**shown[0], "maxmemory-samples": "7"} == shown[1]
