@@ -114,12 +114,23 @@ def commit() -> str:
     return (name + ("+" if output_of("git", "status", "--porcelain", "--", "src") else "")) or "unknown"
 
 
+def command_line() -> str:
+    """What to type to measure again; where the results go is no part of it."""
+    found, words = [], iter(sys.argv[1:])
+    for word in words:
+        if word == "--results":
+            next(words, None)
+        elif not word.startswith("--results="):
+            found.append(word)
+    return shlex.join(["python", "benchmarks/run.py", *found])
+
+
 def save(settings: Settings, name: str, figures: Any) -> Path:
     """Write a result file: the figures, the command, and what they were measured on."""
     settings.results.mkdir(parents=True, exist_ok=True)
     facts = {
         "what": name,
-        "command": shlex.join(["python", "benchmarks/run.py", *sys.argv[1:]]),
+        "command": command_line(),
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "commit": commit(),
         "machine": machine(),

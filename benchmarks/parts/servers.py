@@ -41,7 +41,7 @@ def version(program: str) -> str:
 def commands(settings: Settings, peers: Sequence[str] = ("valkey", "redis")) -> dict[str, list[str]]:
     """The servers to compare: kvcore and those peers that are here; the others are noted as missing."""
     found = {"kvcore": [sys.executable, "-m", "kvcore", "serve", "--port", "{port}", *settings.kvcore_options]}
-    for peer in settings.peers or peers:
+    for peer in (settings.peers or peers) if peers else ():
         path = find(f"{peer}-server")
         if path:
             found[peer] = [path, *PEER_OPTIONS]
