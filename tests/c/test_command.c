@@ -54,6 +54,29 @@ static void test_names(void) {
     CHECK(kv_command_find(&kv_commands, kv_slice_of(longest, sizeof longest)) == NULL);
 }
 
+/* The memo answers as the table does, whatever was asked before, for names in any case and for those that only look like one. */
+static void test_memo(void) {
+    kv_command_memo memo = {0};
+    for (int round = 0; round < 3; round++) {
+        for (size_t id = 0; id < kv_commands.top_count; id++) {
+            const kv_command *command = &kv_commands.commands[id];
+            char name[80];
+            for (size_t i = 0; i < command->name_len; i++) {
+                char c = command->name[i];
+                name[i] = round != 1 || c < 'a' || c > 'z' ? c : (char)(c - 32);
+            }
+            name[command->name_len] = 0;
+            bool fits = command->name_len <= 8 && command->sub_count == 0;
+            for (int again = 0; again < 2; again++) {
+                CHECK(kv_command_recall(&memo, &kv_commands, kv_slice_of(name, command->name_len)) == (fits ? command : NULL));
+                CHECK(kv_command_recall(&memo, &kv_commands, kv_slice_of(name, command->name_len + 1u)) == NULL); /* "get\0" */
+            }
+        }
+    }
+    kv_command_memo fresh = {0};
+    for (size_t len = 0; len < 10; len++) CHECK(kv_command_recall(&fresh, &kv_commands, kv_slice_of("\0\0\0\0\0\0\0\0\0", len)) == NULL);
+}
+
 static void test_resolution(void) {
     check_error("FOO a b", KV_UNKNOWN_COMMAND, "ERR unknown command 'FOO', with args beginning with: 'a' 'b' ");
     check_error("FOO", KV_UNKNOWN_COMMAND, "ERR unknown command 'FOO', with args beginning with: ");
@@ -148,6 +171,7 @@ static void test_locks_all(void) {
 
 int main(void) {
     test_names();
+    test_memo();
     test_resolution();
     test_keys();
     test_locks_all();

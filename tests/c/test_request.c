@@ -1,6 +1,8 @@
-/* sources: base/mem.c base/pages.c base/buf.c base/slice.c base/num.c base/words.c base/sync.c base/status.c base/siphash.c net/request.c */
+/* sources: base/mem.c base/pages.c base/buf.c base/slice.c base/num.c base/words.c base/sync.c base/status.c base/siphash.c net/request.c net/ahead.c */
 /* The request parser against a naive one that sees all bytes at once and keeps no state. Every way to cut a script in two, byte by byte, random streams in
- * random pieces, a step back before every command (as CLIENT PAUSE does), the limits, and the memory that announced lengths must not take. */
+ * random pieces, a step back before every command (as CLIENT PAUSE does), with and without a look ahead, the limits, and the memory that announced lengths
+ * must not take. */
+#include "net/ahead.h"
 #include "net/request.h"
 
 #include <string.h>
@@ -159,7 +161,8 @@ typedef struct feeder {
     size_t len;
     const kv_request_limits *limits;
     bool over;
-    bool steps_back; /* every command is taken back once before it counts */
+    bool steps_back;  /* every command is taken back once before it counts */
+    bool looks_ahead; /* takes what can be had from a kv_ahead */
 } feeder;
 
 static void feeder_open(feeder *f, const kv_request_limits *limits) {
@@ -186,9 +189,19 @@ static void feed(feeder *f, const char *bytes, size_t len, result *r) {
     f->data = next;
     f->len += len - drop;
     kv_request_dropped(&f->request, drop);
+    kv_ahead ahead = {0};
     for (bool taken_back = false;;) {
         kv_request_place place = kv_request_here(&f->request);
-        kv_request_status status = kv_request_next(&f->request, kv_slice_of(f->data, f->len), f->limits);
+        kv_slice in = kv_slice_of(f->data, f->len);
+        const kv_slice *argv;
+        if (f->looks_ahead && kv_ahead_is_empty(&ahead)) kv_ahead_look(&ahead, &f->request, in, f->limits);
+        bool taken = !kv_ahead_is_empty(&ahead);
+        int argc = taken ? kv_ahead_take(&ahead, &f->request, &argv) : 0;
+        kv_request_status status = taken ? KV_REQUEST_COMMAND : kv_request_next(&f->request, in, f->limits);
+        if (!taken) {
+            argc = f->request.argc;
+            argv = f->request.argv;
+        }
         CHECK(status != KV_REQUEST_NO_MEMORY);
         if (status == KV_REQUEST_MORE) return;
         if (status == KV_REQUEST_ERROR) {
@@ -199,12 +212,13 @@ static void feed(feeder *f, const char *bytes, size_t len, result *r) {
         }
         if (f->steps_back && !taken_back) {
             kv_request_back(&f->request, place);
+            kv_ahead_drop(&ahead);
             taken_back = true;
             continue;
         }
         taken_back = false;
-        CHECK(f->request.argc > 0);
-        for (int i = 0; i < f->request.argc; i++) say_word(r, f->request.argv[i].ptr, f->request.argv[i].len);
+        CHECK(argc > 0);
+        for (int i = 0; i < argc; i++) say_word(r, argv[i].ptr, argv[i].len);
         say(r, ".", 1);
         kv_request_trim(&f->request);
     }
@@ -237,14 +251,15 @@ static void every_cut(void) {
     static result wanted, got;
     for (size_t s = 0; s < sizeof scripts / sizeof *scripts; s++) {
         size_t n = strlen(scripts[s]);
-        for (int who = 0; who < 4; who++) {
+        for (int who = 0; who < 8; who++) {
             const kv_request_limits *limits = who % 2 ? &stranger : &open_door;
             naive(scripts[s], n, limits, &wanted);
             for (size_t a = 0; a <= n; a++)
                 for (size_t b = a; b <= n; b++) {
                     feeder f;
                     feeder_open(&f, limits);
-                    f.steps_back = who >= 2;
+                    f.steps_back = who / 2 % 2;
+                    f.looks_ahead = who >= 4;
                     got.len = 0;
                     feed(&f, scripts[s], a, &got);
                     feed(&f, scripts[s] + a, b - a, &got);
@@ -254,7 +269,8 @@ static void every_cut(void) {
                 }
             feeder f;
             feeder_open(&f, limits);
-            f.steps_back = who >= 2;
+            f.steps_back = who / 2 % 2;
+            f.looks_ahead = who >= 4;
             got.len = 0;
             for (size_t i = 0; i < n; i++) feed(&f, scripts[s] + i, 1, &got);
             finish(&f, &got);
@@ -296,6 +312,7 @@ static void random_streams(void) {
         feeder f;
         feeder_open(&f, limits);
         f.steps_back = below(&rng, 2) == 0;
+        f.looks_ahead = below(&rng, 2) == 0;
         got.len = 0;
         for (size_t at = 0, more; at < n; at += more) {
             more = 1 + below(&rng, 1 + below(&rng, 40));

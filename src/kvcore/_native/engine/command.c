@@ -25,12 +25,16 @@ static inline uint64_t load32(const uint8_t *p) {
 }
 
 /* Up to eight bytes as a little-endian number, without a call to memcpy: the two halves overlap when there are fewer. */
+static inline uint64_t load_bytes(const uint8_t *p, size_t len) {
+    if (len >= 8) return load32(p) | load32(p + 4) << 32;
+    if (len >= 4) return load32(p) | (load32(p + len - 4) >> (8 * (8 - len))) << 32;
+    if (len > 0) return p[0] | (uint64_t)p[len / 2] << (8 * (len / 2)) | (uint64_t)p[len - 1] << (8 * (len - 1));
+    return 0;
+}
+
 static inline uint64_t load_word(const uint8_t *p, size_t len) {
-    uint64_t word = 0;
-    if (len >= 8) word = load32(p) | load32(p + 4) << 32;
-    else if (len >= 4) word = load32(p) | (load32(p + len - 4) >> (8 * (8 - len))) << 32;
-    else if (len > 0) word = p[0] | (uint64_t)p[len / 2] << (8 * (len / 2)) | (uint64_t)p[len - 1] << (8 * (len - 1));
-    return word | UINT64_C(0x2020202020202020); /* letters in lower case; what this does to other bytes does no harm to a hash */
+    return load_bytes(p, len) |
+           UINT64_C(0x2020202020202020); /* letters in lower case; what this does to other bytes does no harm to a hash */
 }
 
 static inline uint32_t hash_name(kv_slice name, uint32_t parent) {
@@ -67,6 +71,20 @@ static inline const kv_command *find(const kv_command_table *table, kv_slice nam
 }
 
 const kv_command *kv_command_find(const kv_command_table *table, kv_slice name) { return find(table, name, KV_COMMAND_NONE); }
+
+/* A name's bytes and the length of the command tell it apart: only a name that ends with NUL bytes has the number of a shorter one. */
+const kv_command *kv_command_recall(kv_command_memo *memo, const kv_command_table *table, kv_slice name) {
+    if (name.len - 1 > 7) return NULL;
+    uint64_t bytes = load_bytes(name.ptr, name.len);
+    size_t place = bytes * UINT64_C(0x9E3779B97F4A7C15) >> 60;
+    const kv_command *command = memo->at[place].command;
+    if (command != NULL && memo->at[place].name == bytes && command->name_len == name.len) return command;
+    command = kv_command_find(table, name);
+    if (command == NULL || command->sub_count != 0) return NULL;
+    memo->at[place].name = bytes;
+    memo->at[place].command = command;
+    return command;
+}
 
 const kv_command *kv_command_find_sub(const kv_command_table *table, const kv_command *container, kv_slice name) {
     return container->sub_count == 0 ? NULL : find(table, name, container->id);

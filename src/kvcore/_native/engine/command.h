@@ -206,6 +206,16 @@ typedef struct kv_command_table {
 /* A top-level command by name, any case; NULL when there is none. O(1), about 10 ns. */
 const kv_command *kv_command_find(const kv_command_table *table, kv_slice name);
 
+/* The same for a thread that sees the same few names again and again: a memo of the very bytes of names, up to eight. NULL: there is none, or it has
+ * subcommands, or the name is longer. Starts as zeros; one table only. O(1), about 2 ns for a name that is in it. */
+typedef struct kv_command_memo {
+    struct {
+        uint64_t name;
+        const kv_command *command;
+    } at[16];
+} kv_command_memo;
+const kv_command *kv_command_recall(kv_command_memo *memo, const kv_command_table *table, kv_slice name);
+
 /* A subcommand of `container` by its own name, any case; NULL when there is none. */
 const kv_command *kv_command_find_sub(const kv_command_table *table, const kv_command *container, kv_slice name);
 

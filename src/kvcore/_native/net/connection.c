@@ -312,14 +312,23 @@ static bool is_too_big(kv_connection *connection) {
     return bytes > BYTES_A_READ && bytes > (size_t)kv_setting(&engine_of(connection)->settings, KV_CFG_CLIENT_QUERY_BUFFER_LIMIT);
 }
 
-/* False: the turn is over (nothing complete, blocked, closing). */
-static bool run_one(kv_connection *connection, const kv_request_limits *limits) {
-    kv_session *session = connection->session;
-    kv_request *request = &connection->request;
-    kv_request_place before = kv_request_here(request);
-    switch (kv_request_next(request, kv_buf_slice(&connection->in), limits)) {
+/* Parses the commands that are there, as many as a batch takes, and looks at their keys together: the cache misses overlap. */
+static void look_ahead(kv_connection *connection, const kv_request_limits *limits) {
+    _Static_assert(KV_AHEAD <= KV_BATCH, "a hint for each");
+    kv_ahead *ahead = &connection->loop->ahead;
+    kv_slice keys[KV_AHEAD];
+    size_t count = 0;
+    kv_ahead_look(ahead, &connection->request, kv_buf_slice(&connection->in), limits);
+    for (unsigned i = 0; i < ahead->count; i++)
+        if (ahead->first[i + 1] - ahead->first[i] > 1) keys[count++] = ahead->words[ahead->first[i] + 1];
+    if (count > 1) kv_prefetch(connection->session, keys, count, connection->loop->hints);
+}
+
+/* The next complete command of any kind. False: there is none, or the connection has to go. */
+static bool parse_one(kv_connection *connection, const kv_request_limits *limits) {
+    switch (kv_request_next(&connection->request, kv_buf_slice(&connection->in), limits)) {
     case KV_REQUEST_MORE: return false;
-    case KV_REQUEST_NO_MEMORY: session->close_now = true; return false;
+    case KV_REQUEST_NO_MEMORY: connection->session->close_now = true; return false;
     case KV_REQUEST_ERROR: protocol_error(connection); return false;
     case KV_REQUEST_COMMAND: break;
     }
@@ -327,23 +336,56 @@ static bool run_one(kv_connection *connection, const kv_request_limits *limits) 
         too_much_input(connection);
         return false;
     }
-    if (is_cross_protocol(request->argv)) {
-        kv_log_write(&engine_of(connection)->log, KV_LOG_WARNING,
-                     "Possible SECURITY ATTACK detected. Something speaks HTTP to this port. Connection from %s aborted.",
-                     session->address);
-        session->close_now = true;
-        return false;
+    return true;
+}
+
+/* The same, from those that were parsed ahead as long as there are any. */
+static bool next_command(kv_connection *connection, int *argc, const kv_slice **argv) {
+    kv_request *request = &connection->request;
+    kv_ahead *ahead = &connection->loop->ahead;
+    bool authenticated = connection->session->authenticated; /* who is not, any more, is under other limits */
+    if (kv_ahead_is_empty(ahead) || !authenticated) {
+        int64_t max_bulk = kv_setting(&engine_of(connection)->settings, KV_CFG_PROTO_MAX_BULK_LEN);
+        kv_request_limits limits = {.max_bulk = max_bulk, .authenticated = authenticated};
+        look_ahead(connection, &limits);
+        if (kv_ahead_is_empty(ahead)) {
+            if (!parse_one(connection, &limits)) return false;
+            *argc = request->argc;
+            *argv = request->argv;
+            return true;
+        }
     }
+    *argc = kv_ahead_take(ahead, request, argv);
+    return true;
+}
+
+static kv_outcome execute(kv_connection *connection, int argc, const kv_slice *argv) {
+    kv_session *session = connection->session;
+    const kv_command *command = kv_command_recall(&connection->loop->memo, session->engine->commands, argv[0]);
+    if (command != NULL) return kv_execute_as(session, command, argc, argv, &connection->out);
+    if (!is_cross_protocol(argv)) return kv_execute(session, argc, argv, &connection->out);
+    kv_log_write(&engine_of(connection)->log, KV_LOG_WARNING,
+                 "Possible SECURITY ATTACK detected. Something speaks HTTP to this port. Connection from %s aborted.", session->address);
+    session->close_now = true;
+    return KV_OUTCOME_DONE;
+}
+
+/* False: the turn is over (nothing complete, blocked, closing). */
+static bool run_one(kv_connection *connection) {
+    kv_session *session = connection->session;
+    kv_request *request = &connection->request;
+    kv_request_place before = kv_request_here(request);
+    const kv_slice *argv;
+    int argc;
+    if (!next_command(connection, &argc, &argv)) return false;
     /* What this client was told before its command ran stands before the reply: a cache that has read the reply knows what had changed by then. */
     if (atomic_load_explicit(&session->mail_len, memory_order_acquire) > 0) kv_session_drain(session, &connection->out);
-    kv_outcome outcome = kv_execute(session, request->argc, request->argv, &connection->out);
+    kv_outcome outcome = execute(connection, argc, argv);
     if (outcome == KV_OUTCOME_PAUSED) {
         kv_request_back(request, before); /* it runs from the start when the pause is over */
         set_blocked(connection, false, true);
         return false;
     }
-    atomic_store_explicit(&session->last_command_ms, kv_clock_ms(&engine_of(connection)->clock), memory_order_relaxed);
-    connection->since_ms = connection->loop->now_ms;
     if (outcome == KV_OUTCOME_BLOCKED) {
         set_blocked(connection, true, false);
         if (!kv_session_block_ended(session)) return false;
@@ -353,21 +395,11 @@ static bool run_one(kv_connection *connection, const kv_request_limits *limits) 
     return true;
 }
 
-/* Looks at the keys of the next commands together: their cache misses overlap. */
-static void prepare_batch(kv_connection *connection) {
-    kv_slice keys[KV_BATCH];
-    size_t count = kv_request_peek(&connection->request, kv_buf_slice(&connection->in), keys, KV_BATCH);
-    if (count > 1) kv_prefetch(connection->session, keys, count, connection->loop->hints);
-}
-
 static void run_turn(kv_connection *connection) {
     kv_session *session = connection->session;
-    int64_t max_bulk = kv_setting(&engine_of(connection)->settings, KV_CFG_PROTO_MAX_BULK_LEN);
     int left = COMMANDS_A_TURN;
     while (left > 0 && !connection->blocked && !connection->paused && !connection->held_back && !is_closing(connection)) {
-        kv_request_limits limits = {.max_bulk = max_bulk, .authenticated = session->authenticated};
-        if ((COMMANDS_A_TURN - left) % KV_BATCH == 0 && session->authenticated) prepare_batch(connection);
-        if (!run_one(connection, &limits)) break;
+        if (!run_one(connection)) break;
         left--;
         if (connection->out.len - connection->out_sent > FLUSH_AT) {
             check_hard_limit(connection);
@@ -378,6 +410,12 @@ static void run_turn(kv_connection *connection) {
         }
     }
     session->hint_count = 0; /* the bytes that they point at may move now */
+    kv_ahead_drop(&connection->loop->ahead);
+    if (left < COMMANDS_A_TURN || connection->blocked) {
+        kv_clock *clock = &engine_of(connection)->clock;
+        atomic_store_explicit(&session->last_command_ms, kv_clock_ms_at(clock, kv_clock_ticks(clock)), memory_order_relaxed);
+        connection->since_ms = connection->loop->now_ms;
+    }
     if (is_closing(connection)) {
         connection->in.len = 0;
         return;

@@ -2,6 +2,7 @@
 #ifndef KV_NET_LOOP_H
 #define KV_NET_LOOP_H
 
+#include "net/ahead.h"
 #include "net/connection.h"
 #include "net/governor.h"
 
@@ -27,8 +28,10 @@ typedef struct kv_loop {
     int64_t waiting_due_ms;            /* when the first of them has to be looked at; INT64_MAX: never */
     bool look_at_waiting;              /* or now: one was added, a pause may have ended */
     kv_buf lent_in, lent_out;          /* buffers that connections use while they are being served */
-    kv_hint hints[KV_BATCH];           /* of the connection whose turn it is */
-    int64_t now_ms;                    /* monotonic, of this round */
+    kv_ahead ahead;                    /* of the connection whose turn it is, as are: */
+    kv_hint hints[KV_BATCH];
+    kv_command_memo memo;
+    int64_t now_ms; /* monotonic, of this round */
     int64_t last_tick_ms;
     kv_load load;
     _Atomic size_t count; /* connections, for balancing */

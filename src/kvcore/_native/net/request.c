@@ -197,32 +197,3 @@ kv_request_status kv_request_next(kv_request *request, kv_slice in, const kv_req
         return multibulk_words(request, in, limits);
     }
 }
-
-/* ---- looking ahead ---- */
-
-/* "<tag><number>\r\n" at *pos, with a number of at most five digits; false: something else, or incomplete. */
-static bool peek_head(kv_slice in, size_t *pos, uint8_t tag, size_t *number) {
-    size_t i = *pos, value = 0, digits = 0;
-    if (i >= in.len || in.ptr[i] != tag) return false;
-    for (i++; i < in.len && in.ptr[i] >= '0' && in.ptr[i] <= '9' && digits < 5; i++, digits++)
-        value = value * 10 + (size_t)(in.ptr[i] - '0');
-    if (digits == 0 || i + 1 >= in.len || in.ptr[i] != '\r' || in.ptr[i + 1] != '\n') return false;
-    *pos = i + 2;
-    *number = value;
-    return true;
-}
-
-size_t kv_request_peek(const kv_request *request, kv_slice in, kv_slice *out, size_t cap) {
-    size_t found = 0, pos = request->pos, words, len;
-    if (request->words_left > 0) return 0; /* in the middle of a command */
-    while (found < cap && peek_head(in, &pos, '*', &words) && words >= 2) {
-        kv_slice key = {NULL, 0};
-        for (size_t i = 0; i < words; i++) {
-            if (!peek_head(in, &pos, '$', &len) || in.len - pos < len + 2) return found;
-            if (i == 1) key = kv_slice_of(in.ptr + pos, len);
-            pos += len + 2;
-        }
-        out[found++] = key;
-    }
-    return found;
-}

@@ -43,10 +43,6 @@ void kv_request_deinit(kv_request *request);
 /* The next complete command of `in` from request->pos on. Empty requests are skipped. Amortised O(bytes). */
 kv_request_status kv_request_next(kv_request *request, kv_slice in, const kv_request_limits *limits);
 
-/* The first argument (argv[1]) of the complete multibulk commands that follow in `in`, without parsing them for good: a look ahead, so that their
- * keys can be fetched into the caches. Stops at anything unusual. Returns how many it found, at most cap. O(bytes looked at). */
-size_t kv_request_peek(const kv_request *request, kv_slice in, kv_slice *out, size_t cap);
-
 /* `bytes` were dropped from the front of the buffer. */
 void kv_request_dropped(kv_request *request, size_t bytes);
 
