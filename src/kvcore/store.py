@@ -447,6 +447,9 @@ def open(
     `decode_responses`: replies are str in `encoding` instead of bytes. `db`: a numbered database. `databases` and
     `config` (option names and values as in `CONFIG SET`) are for the one who creates the store.
     """
+    for what, word in (("source", source), ("shared", shared)):
+        if word is not None and not isinstance(word, str):
+            raise TypeError(f'open(): {what} is a str, "memory://name" or a name, not {word!r}; a database is db=N')
     name = shared
     if source is not None and source not in (":memory:", "memory://"):
         scheme, _, rest = source.partition("://")

@@ -70,3 +70,32 @@ def test_errors_can_be_pickled() -> None:
     assert error.args == ("too much",)
     lock = pickle.loads(pickle.dumps(errors.make(errors.LockNotOwnedError, "gone", "name")))
     assert isinstance(lock, errors.LockNotOwnedError)
+
+
+@pytest.mark.parametrize("source", [5, b"memory://x", ["memory://x"]])
+def test_a_store_is_named_by_a_str(source: Any) -> None:
+    with pytest.raises(TypeError, match="db=N"):
+        kvcore.open(source)
+    with pytest.raises(TypeError, match="db=N"):
+        kvcore.open(shared=source)
+
+
+@pytest.mark.parametrize("time", ["x", None, True, b"5"])
+def test_a_time_is_a_number(time: Any) -> None:
+    with kvcore.open() as db:
+        with pytest.raises(TypeError, match="number of seconds"):
+            db.clock.advance(time)
+        if time is not None:
+            with pytest.raises(TypeError, match="number of seconds"):
+                db.clock.freeze(time)
+
+
+@pytest.mark.parametrize("time", [float("nan"), float("inf"), -float("inf"), 1e300])
+def test_a_time_is_in_range(time: float) -> None:
+    with kvcore.open() as db:
+        with pytest.raises(ValueError, match="out of range"):
+            db.clock.advance(time)
+        with pytest.raises(ValueError, match="out of range"):
+            db.clock.freeze(time)
+        with pytest.raises(ValueError, match="1970"):
+            db.clock.freeze(-5)

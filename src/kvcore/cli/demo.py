@@ -114,7 +114,7 @@ def ask(db: kvcore.Store[str]) -> None:
     print(f"  read last              LRANGE recent 0 2                  {', '.join(latest)}")
     facts = db.hgetall(f"file:{latest[0]}")
     shown = ", ".join(f"{name} {value}" for name, value in facts.items())
-    print(f"  one of them            HGETALL file:{latest[0]:<22} {shown}")
+    print(f"  one of them            {f'HGETALL file:{latest[0]}':<34} {shown}")
     print(f"  a session's time left  TTL session:1                      {db.ttl('session:1')} s")
 
 
@@ -159,10 +159,17 @@ def speed(db: kvcore.Store[str], seconds: float) -> None:
             print(f"  {name:<31}{per_second(here, count, seconds):>21,.0f}{per_second(there, count, seconds):>14,.0f}")
 
 
+def at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least one file is needed")
+    return number
+
+
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="kvcore demo", description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_FILES} files and short measurements")
-    parser.add_argument("--files", type=int, default=None, metavar="N", help="read only the first N files")
+    parser.add_argument("--files", type=at_least_one, default=None, metavar="N", help="read only the first N files")
     options = parser.parse_args(arguments)
 
     files = source_files(options.files or (QUICK_FILES if options.quick else None))

@@ -54,7 +54,7 @@ static PyObject *collector_run(PyObject *object, PyObject *const *args, Py_ssize
 typedef struct collected {
     hot_id command;
     Py_ssize_t min, max; /* positional arguments; max -1: any number */
-    bool truth;          /* the reply becomes a bool */
+    convert convert;     /* anything but PLAIN: the reply becomes a bool */
     const char *wide;
 } collected;
 
@@ -68,43 +68,27 @@ static PyObject *collect(PyObject *object, const collected *method, PyObject *co
     if (command == NULL) return NULL;
     PyTuple_SET_ITEM(command, 0, Py_NewRef(self->pool->names[method->command]));
     for (Py_ssize_t i = 0; i < count; i++) PyTuple_SET_ITEM(command, i + 1, Py_NewRef(args[i]));
-    return push(self, command, method->truth ? (PyObject *)&PyBool_Type : Py_None);
+    return push(self, command, method->convert != PLAIN ? (PyObject *)&PyBool_Type : Py_None);
 }
 
-#define COLLECT(name, command, min, max, truth)                                                                   \
+#define COLLECT(name, command, min, max, convert)                                                                 \
     static PyObject *collect_##name(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames) { \
-        static const collected method = {HOT_##command, min, max, truth, "_wide_" #name};                         \
+        static const collected method = {HOT_##command, min, max, convert, "_wide_" #name};                       \
         return collect(self, &method, args, count, kwnames);                                                      \
     }
 
-COLLECT(get, GET, 1, 1, false)
-COLLECT(set, SET, 2, 2, true)
-COLLECT(delete, DEL, 1, -1, false)
-COLLECT(exists, EXISTS, 1, -1, false)
-COLLECT(incrby, INCRBY, 2, 2, false)
-COLLECT(decrby, DECRBY, 2, 2, false)
-COLLECT(expire, EXPIRE, 2, 2, true)
-COLLECT(ttl, TTL, 1, 1, false)
-COLLECT(hget, HGET, 2, 2, false)
-COLLECT(hset, HSET, 3, 3, false)
-COLLECT(hdel, HDEL, 2, -1, false)
-COLLECT(lpush, LPUSH, 2, -1, false)
-COLLECT(rpush, RPUSH, 2, -1, false)
-COLLECT(lpop, LPOP, 1, 1, false)
-COLLECT(rpop, RPOP, 1, 1, false)
-COLLECT(llen, LLEN, 1, 1, false)
-COLLECT(sadd, SADD, 2, -1, false)
-COLLECT(srem, SREM, 2, -1, false)
-COLLECT(zscore, ZSCORE, 2, 2, false)
+COLLECT(get, GET, 1, 1, PLAIN)
+COLLECT(set, SET, 2, 2, OK_IS_TRUE)
+HOT_METHODS(COLLECT)
 
 /* incr(name, amount=1) and decr: without an amount the short form. */
 static PyObject *collect_incr(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames) {
-    static const collected one = {HOT_INCR, 1, 1, false, "_wide_incr"}, by = {HOT_INCRBY, 2, 2, false, "_wide_incr"};
+    static const collected one = {HOT_INCR, 1, 1, PLAIN, "_wide_incr"}, by = {HOT_INCRBY, 2, 2, PLAIN, "_wide_incr"};
     return collect(self, count == 1 ? &one : &by, args, count, kwnames);
 }
 
 static PyObject *collect_decr(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames) {
-    static const collected one = {HOT_DECR, 1, 1, false, "_wide_decr"}, by = {HOT_DECRBY, 2, 2, false, "_wide_decr"};
+    static const collected one = {HOT_DECR, 1, 1, PLAIN, "_wide_decr"}, by = {HOT_DECRBY, 2, 2, PLAIN, "_wide_decr"};
     return collect(self, count == 1 ? &one : &by, args, count, kwnames);
 }
 
@@ -149,30 +133,13 @@ static void collector_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
-#define METHOD(name) {#name, (PyCFunction)(void (*)(void))collect_##name, METH_FASTCALL | METH_KEYWORDS, NULL}
+#define METHOD(name, ...) {#name, (PyCFunction)(void (*)(void))collect_##name, METH_FASTCALL | METH_KEYWORDS, NULL},
 
 static PyMethodDef collector_methods[] = {
-    METHOD(get),
-    METHOD(set),
-    METHOD(delete),
-    METHOD(exists),
-    METHOD(incr),
-    METHOD(incrby),
-    METHOD(decr),
-    METHOD(decrby),
-    METHOD(expire),
-    METHOD(ttl),
-    METHOD(hget),
-    METHOD(hset),
-    METHOD(hdel),
-    METHOD(lpush),
-    METHOD(rpush),
-    METHOD(lpop),
-    METHOD(rpop),
-    METHOD(llen),
-    METHOD(sadd),
-    METHOD(srem),
-    METHOD(zscore),
+    /* clang-format off */
+    METHOD(get) METHOD(set) METHOD(incr) METHOD(decr)
+    HOT_METHODS(METHOD)
+    /* clang-format on */
     {"_run", (PyCFunction)(void (*)(void))collector_run, METH_FASTCALL,
      "_run(words, shape=None, /): collect a command, or run it at once."},
     {"_attach", collector_attach, METH_O, NULL},

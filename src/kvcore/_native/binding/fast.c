@@ -12,8 +12,6 @@ typedef struct {
 
 /* ---- Door: the hot methods ---- */
 
-typedef enum convert { PLAIN, OK_IS_TRUE, INT_IS_BOOL } convert;
-
 typedef struct hot_method {
     hot_id command;
     Py_ssize_t min, max; /* positional arguments; max -1: any number */
@@ -91,23 +89,7 @@ static PyObject *hot_set(PyObject *self, PyObject *const *args, Py_ssize_t count
     return hot_call((Door *)self, &method, args, count, kwnames);
 }
 
-HOT(delete, DEL, 1, -1, PLAIN)
-HOT(exists, EXISTS, 1, -1, PLAIN)
-HOT(incrby, INCRBY, 2, 2, PLAIN)
-HOT(decrby, DECRBY, 2, 2, PLAIN)
-HOT(expire, EXPIRE, 2, 2, INT_IS_BOOL)
-HOT(ttl, TTL, 1, 1, PLAIN)
-HOT(hget, HGET, 2, 2, PLAIN)
-HOT(hset, HSET, 3, 3, PLAIN)
-HOT(hdel, HDEL, 2, -1, PLAIN)
-HOT(lpush, LPUSH, 2, -1, PLAIN)
-HOT(rpush, RPUSH, 2, -1, PLAIN)
-HOT(lpop, LPOP, 1, 1, PLAIN)
-HOT(rpop, RPOP, 1, 1, PLAIN)
-HOT(llen, LLEN, 1, 1, PLAIN)
-HOT(sadd, SADD, 2, -1, PLAIN)
-HOT(srem, SREM, 2, -1, PLAIN)
-HOT(zscore, ZSCORE, 2, 2, PLAIN)
+HOT_METHODS(HOT)
 
 /* incr(name, amount=1) and decr: without an amount the short form. */
 static PyObject *step(PyObject *self, const hot_method *one, const hot_method *by, PyObject *const *args, Py_ssize_t count,
@@ -193,31 +175,13 @@ static void door_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
-#define METHOD(name, text) {#name, (PyCFunction)(void (*)(void))hot_##name, METH_FASTCALL | METH_KEYWORDS, text}
+#define METHOD(name, ...) {#name, (PyCFunction)(void (*)(void))hot_##name, METH_FASTCALL | METH_KEYWORDS, NULL},
 
 static PyMethodDef door_methods[] = {
-    METHOD(get, NULL),
-    METHOD(set, NULL),
-    METHOD(delete, NULL),
-    METHOD(exists, NULL),
-    METHOD(incr, NULL),
-    METHOD(incrby, NULL),
-    METHOD(decr, NULL),
-    METHOD(decrby, NULL),
-    METHOD(expire, NULL),
-    METHOD(ttl, NULL),
-    METHOD(hget, NULL),
-    METHOD(hset, NULL),
-    METHOD(hdel, NULL),
-    METHOD(lpush, NULL),
-    METHOD(rpush, NULL),
-    METHOD(lpop, NULL),
-    METHOD(rpop, NULL),
-    METHOD(llen, NULL),
-    METHOD(sadd, NULL),
-    METHOD(srem, NULL),
-    METHOD(zadd, NULL),
-    METHOD(zscore, NULL),
+    /* clang-format off */
+    METHOD(get) METHOD(set) METHOD(incr) METHOD(decr) METHOD(zadd)
+    HOT_METHODS(METHOD)
+    /* clang-format on */
     {"_fast_run", door_run, METH_O, NULL},
     {"_attach", door_attach, METH_O, NULL},
     {NULL, NULL, 0, NULL},

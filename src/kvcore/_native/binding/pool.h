@@ -20,6 +20,19 @@
 typedef enum hot_id { HOT_COMMANDS(HOT_ID) HOT_COUNT } hot_id;
 extern const kv_slice kv_hot_names[HOT_COUNT];
 
+/* The hot methods that are their command with simple positional arguments: name, command, how few and how many (-1: any number), and what becomes of
+ * the reply. `get`, `set`, `incr`, `decr` and `zadd` are more than that. */
+typedef enum convert { PLAIN, OK_IS_TRUE, INT_IS_BOOL } convert;
+/* clang-format off */
+#define HOT_METHODS(X) \
+    X(delete, DEL, 1, -1, PLAIN) X(exists, EXISTS, 1, -1, PLAIN) X(incrby, INCRBY, 2, 2, PLAIN) \
+    X(decrby, DECRBY, 2, 2, PLAIN) X(expire, EXPIRE, 2, 2, INT_IS_BOOL) X(ttl, TTL, 1, 1, PLAIN) \
+    X(hget, HGET, 2, 2, PLAIN) X(hset, HSET, 3, 3, PLAIN) X(hdel, HDEL, 2, -1, PLAIN) \
+    X(lpush, LPUSH, 2, -1, PLAIN) X(rpush, RPUSH, 2, -1, PLAIN) X(lpop, LPOP, 1, 1, PLAIN) \
+    X(rpop, RPOP, 1, 1, PLAIN) X(llen, LLEN, 1, 1, PLAIN) X(sadd, SADD, 2, -1, PLAIN) \
+    X(srem, SREM, 2, -1, PLAIN) X(zscore, ZSCORE, 2, 2, PLAIN)
+/* clang-format on */
+
 struct lease;
 
 typedef struct Pool {
