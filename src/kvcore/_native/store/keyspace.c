@@ -124,8 +124,24 @@ kv_status kv_keydb_set_int(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *
     return put(db, hash, key, old, &p.what, p.layout, p.expire_ms, out);
 }
 
+/* The commonest change: a text as long as the old one, embedded, without an expiry before and after. No layout can change: nothing but the bytes does.
+ * False: look closer. */
+HOT bool rewrite(const kv_keydb *db, kv_value *old, kv_slice bytes, kv_expire_rule rule) {
+    if (old == NULL || (old->flags & (KV_VALUE_EMBEDDED | KV_VALUE_EXPIRES)) != KV_VALUE_EMBEDDED || rule == KV_EXPIRE_AT) return false;
+    kv_slice text = kv_entry_string(old, NULL);
+    if (text.len != bytes.len) return false;
+    if (text.len > 0)
+        memmove((uint8_t *)old + (text.ptr - (const uint8_t *)old), bytes.ptr, bytes.len); /* `bytes` may be the text itself */
+    kv_keydb_stamp(db, old, old);
+    return true;
+}
+
 kv_status kv_keydb_set_text(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, kv_slice bytes, kv_expire_rule rule,
                             int64_t expire_ms, kv_value **out) {
+    if (rewrite(db, old, bytes, rule)) {
+        if (out != NULL) *out = old;
+        return KV_OK;
+    }
     plan p;
     if (plan_text(&p, db->arena, key, old, bytes, rule, expire_ms) != KV_OK) return KV_ENOMEM;
     kv_status status = put(db, hash, key, old, &p.what, p.layout, p.expire_ms, out);
