@@ -1,11 +1,15 @@
 /* Locks and waiting on futexes.
  *
- *   state 0 free --lock--> 1 held --a waiter comes--> 2 held, somebody may sleep --unlock--> 0 and wake one
+ *   state   bit 0: held      bits 1..31: how many threads sleep, or are about to
  *
- * A waiter first spins for about a microsecond (critical sections here are shorter than a trip to the kernel), then marks the lock 2 and
- * sleeps. Whoever gets the lock after having slept leaves it at 2, since others may sleep still: at worst one needless wake-up.
+ * A waiter first spins for a microsecond or two (critical sections here are shorter than a trip to the kernel), then counts itself in and sleeps while
+ * bit 0 is set; taking the lock counts it out in the same exchange. Unlocking clears bit 0 and wakes one when any are counted. Whoever comes first gets
+ * the lock, awake or woken: one who lost sleeps again, and the winner's unlock wakes again, for he is still counted. No wake-up is lost: a sleeper
+ * passes the state it saw, held, to the kernel, which does not let it sleep when the state has changed since. (Three states, "held and somebody may
+ * sleep" being the third, would do with smaller numbers, but whoever has slept cannot know whether others sleep and has to wake in vain; and
+ * the next one finds the third state and sleeps, too, where spinning would have done: one nap became a dozen.)
  *
- * Data that a lock guards is ordered by the acquire exchange that takes it and the release exchange that frees it; the futex itself only
+ * Data that a lock guards is ordered by the acquire that takes it and the release that frees it; the futex itself only
  * sleeps. Rejected: pthread mutexes (40 bytes, no thread-sanitizer-friendly way to put a word wait on the same footing). */
 #define _GNU_SOURCE 1 /* pthread_setname_np */
 #include "base/sync.h"
@@ -23,7 +27,7 @@
 
 _Static_assert(sizeof(_Atomic uint32_t) == 4, "a futex word has four bytes");
 
-enum { SPINS = 60 };
+enum { SPINS = 60, HELD = 1, SLEEPER = 2 };
 
 static inline void cpu_relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -43,15 +47,22 @@ void kv_mutex_init(kv_mutex *mutex, kv_rank rank, unsigned order) {
     mutex->order = (uint16_t)order;
 }
 
+/* Takes the lock if it is free; `sleepers` is what goes off the count with it. *state: what was seen last. */
+static bool take(kv_mutex *mutex, uint32_t *state, uint32_t sleepers) {
+    *state = atomic_load_explicit(&mutex->state, memory_order_relaxed);
+    return (*state & HELD) == 0 && atomic_compare_exchange_weak_explicit(&mutex->state, state, *state - sleepers + HELD,
+                                                                         memory_order_acquire, memory_order_relaxed);
+}
+
 void kv_mutex_lock_slow(kv_mutex *mutex) {
+    uint32_t state;
     for (int i = 0; i < SPINS; i++) {
-        uint32_t state = atomic_load_explicit(&mutex->state, memory_order_relaxed);
-        if (state == 0 && atomic_compare_exchange_weak_explicit(&mutex->state, &state, 1, memory_order_acquire, memory_order_relaxed))
-            return;
-        if (state == 2) break; /* somebody sleeps already: the holder is slow */
+        if (take(mutex, &state, 0)) return;
         cpu_relax();
     }
-    while (atomic_exchange_explicit(&mutex->state, 2, memory_order_acquire) != 0) futex(&mutex->state, FUTEX_WAIT_BITSET, 2, NULL);
+    atomic_fetch_add_explicit(&mutex->state, SLEEPER, memory_order_relaxed);
+    while (!take(mutex, &state, SLEEPER))
+        if ((state & HELD) != 0) futex(&mutex->state, FUTEX_WAIT_BITSET, state, NULL);
 }
 
 /* The mutex may be gone by now (its owner freed it after taking it): waking an address is harmless, reading it would not be. */

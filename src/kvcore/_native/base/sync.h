@@ -22,7 +22,7 @@ typedef enum kv_rank {
     KV_RANK_PAGES = 21    /* the engine's pool of pages */
 } kv_rank;
 
-/* A mutex of 4 bytes (futex; state 0 free, 1 held, 2 held with waiters) and its rank for the checker. Zero-initialised is unlocked, rank
+/* A mutex of 4 bytes (a futex: bit 0 held, from bit 1 on the number of sleepers) and its rank for the checker. Zero-initialised is unlocked, rank
  * unset. */
 typedef struct kv_mutex {
     _Atomic uint32_t state;
@@ -47,8 +47,9 @@ static inline bool kv_rank_holds_any(void) { return false; }
 #endif
 
 static inline bool kv_mutex_trylock(kv_mutex *mutex) {
-    uint32_t expected = 0;
-    if (!atomic_compare_exchange_strong_explicit(&mutex->state, &expected, 1, memory_order_acquire, memory_order_relaxed)) return false;
+    uint32_t expected = 0; /* or free, with sleepers counted: they are on their way */
+    while (!atomic_compare_exchange_weak_explicit(&mutex->state, &expected, expected + 1, memory_order_acquire, memory_order_relaxed))
+        if ((expected & 1) != 0) return false;
     kv_rank_acquire(mutex, true);
     return true;
 }
@@ -60,7 +61,7 @@ static inline void kv_mutex_lock(kv_mutex *mutex) {
 }
 static inline void kv_mutex_unlock(kv_mutex *mutex) {
     kv_rank_release(mutex);
-    if (atomic_exchange_explicit(&mutex->state, 0, memory_order_release) == 2) kv_mutex_unlock_slow(mutex);
+    if (atomic_fetch_sub_explicit(&mutex->state, 1, memory_order_release) != 1) kv_mutex_unlock_slow(mutex);
 }
 
 /* A thread waits until *word differs from `seen`, is woken, or `deadline_ns` (CLOCK_MONOTONIC; UINT64_MAX: none) passes.
