@@ -4,8 +4,8 @@
 #include "engine/commandlog.h"
 #include "engine/ctx.h"
 #include "engine/errors.h"
-#include "engine/histogram.h"
 #include "engine/latency.h"
+#include "engine/tally.h"
 
 /* ---- SLOWLOG and COMMANDLOG ---- */
 
@@ -186,9 +186,8 @@ void kv_cmd_latency_doctor(kv_ctx *c) {
 
 /* A command's calls, and how many took at most 1, 2, 4, ... microseconds. */
 static bool show_histogram(kv_ctx *c, const kv_command *command) {
-    kv_command_stats *stats = &c->engine->command_stats[command->id];
-    const kv_histogram *histogram = atomic_load_explicit(&stats->histogram, memory_order_acquire);
-    uint64_t calls = histogram == NULL ? 0 : kv_histogram_total(histogram);
+    kv_histogram histogram = {0};
+    uint64_t calls = kv_tally_histogram(c->engine, command->id, &histogram);
     if (calls == 0) return false;
     kv_reply_bulk_cstr(c->reply, command->full_name);
     kv_reply_map(c->reply, 2);
@@ -199,7 +198,7 @@ static bool show_histogram(kv_ctx *c, const kv_command *command) {
     size_t buckets = 0;
     uint64_t before = 0;
     for (uint64_t us = 1; us < UINT64_C(1) << 34; us *= 2) {
-        uint64_t upto = kv_histogram_count_upto(histogram, us * 1000);
+        uint64_t upto = kv_histogram_count_upto(&histogram, us * 1000);
         if (upto > before) {
             kv_reply_int(c->reply, (int64_t)us);
             kv_reply_int(c->reply, (int64_t)upto);

@@ -29,6 +29,7 @@ bool kv_direct_begin(kv_direct *d, kv_session *session, kv_direct_command which,
     d->unit = (kv_unit){0};
     d->key = (kv_key){.name = key, .hash = kv_store_hash(&engine->store, key), .db = c->db};
     d->key.shard = kv_store_shard_of(&engine->store, d->key.hash);
+    kv_shard_prefetch(d->key.shard, (unsigned)c->db, d->key.hash);
     d->unit.ticks = kv_clock_ticks(&engine->clock);
     d->unit.now_ms = kv_clock_ms_at(&engine->clock, d->unit.ticks);
     return kv_unit_lock_one(c, d->key.shard, which == KV_DIRECT_SET, false);

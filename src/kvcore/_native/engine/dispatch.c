@@ -10,9 +10,9 @@
 #include "engine/direct.h"
 #include "engine/errors.h"
 #include "engine/evict.h"
-#include "engine/histogram.h"
 #include "engine/monitor.h"
 #include "engine/pubsub_private.h"
+#include "engine/tally.h"
 #include "engine/tracking_private.h"
 #include "engine/transaction.h"
 #include "engine/unit.h"
@@ -90,11 +90,18 @@ static unsigned timing_weight(const kv_ctx *c) {
     return calls % KV_TIMED_CALLS == 0 ? KV_TIMED_CALLS : 0;
 }
 
-static void record_duration(kv_ctx *c, uint64_t ns, unsigned weight) {
-    kv_command_stats *stats = stats_of(c);
-    atomic_fetch_add_explicit(&stats->nanoseconds, ns * weight, memory_order_relaxed);
+/* A session that is being served for its owner may not touch what the owner writes without atomic operations. */
+static inline kv_command_stats *owned_stats(kv_ctx *c) { return c->rerun ? NULL : kv_tally_of(c->session, c->command); }
+
+static inline void add(_Atomic uint64_t *counter, uint64_t n, bool owned) {
+    if (owned) kv_tally_add(counter, n);
+    else atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+static void record_duration(kv_ctx *c, kv_command_stats *stats, bool owned, uint64_t ns, unsigned weight) {
+    add(&stats->nanoseconds, ns * weight, owned);
     const kv_settings *s = &c->engine->settings;
-    if (kv_setting(s, KV_CFG_LATENCY_TRACKING) != 0) kv_histogram_record(&c->engine->mem, &stats->histogram, ns, weight);
+    if (kv_setting(s, KV_CFG_LATENCY_TRACKING) != 0) kv_histogram_record(&c->engine->mem, &stats->histogram, ns, weight, owned);
 }
 
 /* At or over a limit; a negative limit is none. */
@@ -133,11 +140,11 @@ static inline void run_handler(kv_ctx *c, unsigned weight) {
 }
 
 static inline void count_call(kv_ctx *c, unsigned weight, uint32_t errors_before) {
-    kv_command_stats *stats = stats_of(c);
-    atomic_fetch_add_explicit(&stats->calls, 1, memory_order_relaxed);
-    if (weight > 0) record_duration(c, c->duration_ns, weight);
+    kv_command_stats *owned = owned_stats(c), *stats = owned != NULL ? owned : stats_of(c);
+    add(&stats->calls, 1, owned != NULL);
+    if (weight > 0) record_duration(c, stats, owned != NULL, c->duration_ns, weight);
     if (c->reply->errors > errors_before) {
-        atomic_fetch_add_explicit(&stats->failed, 1, memory_order_relaxed);
+        add(&stats->failed, 1, owned != NULL);
         count_error(c);
     }
 }
@@ -327,6 +334,7 @@ static inline bool run_short(kv_ctx *c, size_t request) {
     c->key_hashes = &hash;
     c->key_count = 1;
     kv_shard *shard = kv_store_shard_of(&c->engine->store, hash);
+    kv_shard_prefetch(shard, (unsigned)c->db, hash);
     bool writes = (c->command->flags & (KV_CMD_WRITE | KV_CMD_MAY_REPLICATE)) != 0;
     if (!kv_unit_lock_one(c, shard, writes, !session->nonblocking)) return false;
     atomic_store_explicit(&session->last_command, c->command, memory_order_relaxed);
@@ -420,8 +428,10 @@ static void show_state(kv_session *session) {
 }
 
 /* Only the owner writes it: no read-modify-write. */
-static void count_command(kv_session *session) {
-    atomic_store_explicit(&session->commands, atomic_load_explicit(&session->commands, memory_order_relaxed) + 1, memory_order_relaxed);
+static inline void count_command(kv_session *session) {
+    uint64_t commands = atomic_load_explicit(&session->commands, memory_order_relaxed) + 1;
+    atomic_store_explicit(&session->commands, commands, memory_order_relaxed);
+    if (session->tally == NULL && commands % KV_TALLY_AFTER == 0) kv_tally_start(session);
 }
 
 static inline void want_cron(kv_engine *engine) {

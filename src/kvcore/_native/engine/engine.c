@@ -6,9 +6,9 @@
 #include "engine/cron.h"
 #include "engine/direct.h"
 #include "engine/evict.h"
-#include "engine/histogram.h"
 #include "engine/monitor.h"
 #include "engine/pubsub.h"
+#include "engine/tally.h"
 #include "engine/tracking.h"
 
 #define DEFAULT_SHARDS 32
@@ -111,8 +111,7 @@ void kv_engine_destroy(kv_engine *engine) {
     if (engine == NULL) return;
     kv_cron_stop(engine);
     kv_waiters_destroy(engine);
-    for (uint16_t i = 0; i < engine->commands->count; i++)
-        kv_free(&engine->mem, atomic_load_explicit(&engine->command_stats[i].histogram, memory_order_relaxed));
+    kv_tally_free_all(engine);
     undo(engine, 7);
     kv_mem last = engine->mem;
     kv_free(&last, engine);

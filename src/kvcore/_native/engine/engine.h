@@ -23,8 +23,9 @@ struct kv_monitor;
 struct kv_commandlog;
 struct kv_latency;
 struct kv_cron;
+struct kv_tally;
 
-/* What a command has cost so far. Relaxed atomics: any thread adds. */
+/* What a command has cost so far. Relaxed atomics: any thread adds to the engine's own, one thread to those of a tally (tally.h). */
 typedef struct kv_command_stats {
     _Atomic uint64_t calls, nanoseconds, rejected, failed;
     _Atomic(struct kv_histogram *) histogram; /* latency in ns, log-linear; made at the first call while latency-tracking is on */
@@ -79,8 +80,7 @@ typedef struct kv_engine {
     uint64_t started_mono_ns;
     int64_t started_ms;
     /* write order */
-    _Atomic uint32_t epoch;    /* snapshot epoch: a unit reads it once, with all its locks held */
-    _Atomic uint64_t sequence; /* taken in publish(), still under the locks */
+    _Atomic uint32_t epoch; /* snapshot epoch: a unit reads it once, with all its locks held */
     /* sessions */
     kv_mutex clients_lock;
     kv_session *clients; /* list, oldest first */
@@ -107,7 +107,9 @@ typedef struct kv_engine {
     _Atomic bool cron_wanted;
     /* statistics */
     kv_engine_stats stats;
-    kv_command_stats *command_stats;                /* by kv_command.id */
+    kv_command_stats *command_stats; /* by kv_command.id: of calls that no tally counts */
+    _Atomic(struct kv_tally *) tallies;
+    _Atomic uint32_t stats_generation;              /* raised when the statistics are reset */
     const kv_command *direct[KV_SHARD_CALLS];       /* by kv_direct_command: the commands that direct calls stand for */
     _Atomic uint64_t direct_before[KV_SHARD_CALLS]; /* the shards' sums when the statistics were last reset */
     kv_mutex stats_lock;

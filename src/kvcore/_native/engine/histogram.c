@@ -15,7 +15,7 @@ static uint64_t bucket_limit(unsigned bucket) {
     return ((uint64_t)(KV_HISTOGRAM_SUB + sub + 1) << group) - 1;
 }
 
-void kv_histogram_record(kv_mem *mem, _Atomic(kv_histogram *) *slot, uint64_t value, uint32_t times) {
+void kv_histogram_record(kv_mem *mem, _Atomic(kv_histogram *) *slot, uint64_t value, uint32_t times, bool owned) {
     kv_histogram *histogram = atomic_load_explicit(slot, memory_order_acquire);
     if (histogram == NULL) {
         kv_histogram *fresh = kv_calloc(mem, 1, sizeof *fresh);
@@ -23,7 +23,17 @@ void kv_histogram_record(kv_mem *mem, _Atomic(kv_histogram *) *slot, uint64_t va
         if (atomic_compare_exchange_strong_explicit(slot, &histogram, fresh, memory_order_acq_rel, memory_order_acquire)) histogram = fresh;
         else kv_free(mem, fresh); /* another thread was first */
     }
-    atomic_fetch_add_explicit(&histogram->counts[bucket_of(value)], times, memory_order_relaxed);
+    _Atomic uint32_t *count = &histogram->counts[bucket_of(value)];
+    if (owned) atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + times, memory_order_relaxed);
+    else atomic_fetch_add_explicit(count, times, memory_order_relaxed);
+}
+
+void kv_histogram_add(kv_histogram *to, const kv_histogram *from) {
+    for (unsigned i = 0; i < KV_HISTOGRAM_BUCKETS; i++) {
+        uint32_t sum =
+            atomic_load_explicit(&to->counts[i], memory_order_relaxed) + atomic_load_explicit(&from->counts[i], memory_order_relaxed);
+        atomic_store_explicit(&to->counts[i], sum, memory_order_relaxed);
+    }
 }
 
 uint64_t kv_histogram_total(const kv_histogram *histogram) {

@@ -12,7 +12,9 @@ typedef struct kv_histogram {
 } kv_histogram;
 
 /* Adds a value (`times` over), making the histogram at the first call; a failed allocation loses the value, nothing else. */
-void kv_histogram_record(kv_mem *mem, _Atomic(kv_histogram *) *slot, uint64_t value, uint32_t times);
+/* `owned`: no other thread records in this one meanwhile, so it needs no atomic addition. */
+void kv_histogram_record(kv_mem *mem, _Atomic(kv_histogram *) *slot, uint64_t value, uint32_t times, bool owned);
+void kv_histogram_add(kv_histogram *to, const kv_histogram *from); /* `to` is the caller's alone */
 /* The value at or below which `percentile` (0..100) of the recorded ones lie; 0 when empty. O(buckets). */
 uint64_t kv_histogram_percentile(const kv_histogram *histogram, double percentile);
 /* How many recorded values are <= limit. */

@@ -5,6 +5,7 @@
 #include "base/system.h"
 #include "engine/compat.h"
 #include "engine/keymap.h"
+#include "engine/tally.h"
 
 static void server(kv_engine *engine, kv_buf *out) {
     char name[256], path[1024];
@@ -108,7 +109,7 @@ static void persistence(kv_engine *engine, kv_buf *out) {
         "current_save_keys_processed:0\r\ncurrent_save_keys_total:0\r\nrdb_changes_since_last_save:%llu\r\nrdb_bgsave_in_progress:0\r\n"
         "rdb_last_save_time:%lld\r\nrdb_last_bgsave_status:ok\r\nrdb_last_bgsave_time_sec:-1\r\nrdb_current_bgsave_time_sec:-1\r\n"
         "rdb_saves:0\r\nrdb_last_cow_size:0\r\nrdb_last_load_keys_expired:0\r\nrdb_last_load_keys_loaded:0\r\n",
-        (unsigned long long)atomic_load_explicit(&engine->stats.dirty, memory_order_relaxed), (long long)(engine->started_ms / 1000));
+        (unsigned long long)kv_tally_dirty(engine), (long long)(engine->started_ms / 1000));
     kv_buf_printf(out, "aof_enabled:0\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\naof_last_rewrite_time_sec:-1\r\n"
                        "aof_current_rewrite_time_sec:-1\r\naof_last_bgrewrite_status:ok\r\naof_rewrites:0\r\n"
                        "aof_rewrites_consecutive_failures:0\r\naof_last_write_status:ok\r\naof_last_cow_size:0\r\n"

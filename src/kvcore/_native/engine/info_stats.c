@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 
-#include "engine/histogram.h"
 #include "engine/pubsub_private.h"
 #include "engine/stats.h"
+#include "engine/tally.h"
 #include "engine/tracking_private.h"
 
 static unsigned long long count(const _Atomic uint64_t *counter) {
@@ -16,7 +16,7 @@ static void traffic(kv_engine *engine, kv_buf *out) {
     kv_engine_stats *s = &engine->stats;
     kv_rates rates = kv_stats_rates(engine);
     kv_buf_printf(out, "total_connections_received:%llu\r\ntotal_commands_processed:%llu\r\ninstantaneous_ops_per_sec:%llu\r\n",
-                  count(&s->connections), (unsigned long long)kv_stats_commands(engine), (unsigned long long)rates.commands);
+                  count(&s->connections), (unsigned long long)kv_tally_calls(engine), (unsigned long long)rates.commands);
     kv_buf_printf(
         out,
         "total_net_input_bytes:%llu\r\ntotal_net_output_bytes:%llu\r\ntotal_net_repl_input_bytes:0\r\ntotal_net_repl_output_bytes:0\r\n"
@@ -81,13 +81,13 @@ void kv_info_stats(kv_engine *engine, kv_buf *out) {
 
 void kv_info_commandstats(kv_engine *engine, kv_buf *out) {
     for (uint16_t i = 0; i < engine->commands->count; i++) {
-        const kv_command_stats *stats = &engine->command_stats[i];
-        unsigned long long calls = kv_stats_calls(engine, i), rejected = count(&stats->rejected), failed = count(&stats->failed);
+        kv_command_sums sums = kv_tally_sums(engine, i);
+        unsigned long long calls = sums.calls, rejected = sums.rejected, failed = sums.failed;
         if (calls + rejected + failed == 0) continue;
-        unsigned long long us = count(&stats->nanoseconds) / 1000;
+        unsigned long long us = sums.nanoseconds / 1000;
         kv_buf_printf(out, "cmdstat_%s:calls=%llu,usec=%llu,usec_per_call=%.2f,rejected_calls=%llu,failed_calls=%llu\r\n",
                       engine->commands->commands[i].full_name, calls, us,
-                      calls == 0 ? 0.0 : (double)count(&stats->nanoseconds) / 1000 / (double)calls, rejected, failed);
+                      calls == 0 ? 0.0 : (double)sums.nanoseconds / 1000 / (double)calls, rejected, failed);
     }
 }
 
@@ -128,10 +128,10 @@ void kv_info_latencystats(kv_engine *engine, kv_buf *out) {
     kv_buf_add_byte(&wanted, 0);
     if (wanted.failed) out->failed = true;
     for (uint16_t i = 0; i < engine->commands->count && !wanted.failed; i++) {
-        const kv_histogram *histogram = atomic_load_explicit(&engine->command_stats[i].histogram, memory_order_acquire);
-        if (histogram == NULL || kv_histogram_total(histogram) == 0) continue;
+        kv_histogram histogram = {0};
+        if (kv_tally_histogram(engine, i, &histogram) == 0) continue;
         kv_buf_printf(out, "latency_percentiles_usec_%s:", engine->commands->commands[i].full_name);
-        percentiles(histogram, (const char *)wanted.ptr, out);
+        percentiles(&histogram, (const char *)wanted.ptr, out);
         kv_buf_add_slice(out, KV_LIT("\r\n"));
     }
     kv_buf_deinit(&wanted);

@@ -8,6 +8,7 @@
 #include "engine/client_memory.h"
 #include "engine/dispatch.h"
 #include "engine/pubsub.h"
+#include "engine/tally.h"
 #include "engine/tracking.h"
 #include "engine/transaction.h"
 
@@ -119,6 +120,8 @@ static void leave_tables(kv_session *session) {
 void kv_session_destroy(kv_session *session) {
     leave_tables(session);
     unregister_session(session->engine, session);
+    if (session->in_process) kv_tally_give_back(session->engine, session->tally);
+    session->tally = NULL;
     kv_session_release(session);
 }
 

@@ -46,6 +46,7 @@ struct kv_transaction; /* engine/transaction.h: queued commands and watched keys
 struct kv_ticket;      /* engine/blocking.h: what a blocked session waits for */
 struct kv_subscriber;  /* engine/pubsub.h */
 struct kv_tracker;     /* engine/tracking.h */
+struct kv_tally;       /* engine/tally.h */
 
 typedef struct kv_session {
     /* owner only */
@@ -72,6 +73,7 @@ typedef struct kv_session {
     kv_buf served;                      /* in-process: the reply of a command that had blocked. Belongs to whoever is SERVING meanwhile */
     struct kv_subscriber *subscriber;   /* NULL: nothing subscribed */
     struct kv_tracker *tracker;         /* NULL: no client-side caching */
+    struct kv_tally *tally;             /* where its calls are counted; NULL: in the engine's own counters */
     kv_rng rng;
     const struct kv_hint *hints; /* keys of the coming commands with their hashes (kv_prefetch); NULL: none */
     size_t hint_count;

@@ -5,8 +5,8 @@
 #include "base/rng.h"
 #include "base/sha1.h"
 #include "engine/direct.h"
-#include "engine/histogram.h"
 #include "engine/memory.h"
+#include "engine/tally.h"
 
 #define SAMPLE_NS UINT64_C(100000000)
 
@@ -33,15 +33,7 @@ void kv_stats_reset(kv_engine *engine) {
                                     &s->writes_processed,
                                     &s->pauses};
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) atomic_store_explicit(counters[i], 0, memory_order_relaxed);
-    for (uint16_t i = 0; i < engine->commands->count; i++) {
-        kv_command_stats *stats = &engine->command_stats[i];
-        atomic_store_explicit(&stats->calls, 0, memory_order_relaxed);
-        atomic_store_explicit(&stats->nanoseconds, 0, memory_order_relaxed);
-        atomic_store_explicit(&stats->rejected, 0, memory_order_relaxed);
-        atomic_store_explicit(&stats->failed, 0, memory_order_relaxed);
-        struct kv_histogram *histogram = atomic_load_explicit(&stats->histogram, memory_order_acquire);
-        if (histogram != NULL) kv_histogram_clear(histogram);
-    }
+    kv_tally_reset(engine);
     kv_store_reset_reads(&engine->store);
     size_t waiting;
     uint64_t freed;
@@ -53,20 +45,9 @@ void kv_stats_reset(kv_engine *engine) {
     kv_mutex_unlock(&engine->stats_lock);
 }
 
-uint64_t kv_stats_calls(const kv_engine *engine, uint16_t id) {
-    return atomic_load_explicit(&engine->command_stats[id].calls, memory_order_relaxed) +
-           kv_direct_calls(engine, &engine->commands->commands[id]);
-}
-
-uint64_t kv_stats_commands(const kv_engine *engine) {
-    uint64_t calls = 0;
-    for (uint16_t i = 0; i < engine->commands->count; i++) calls += kv_stats_calls(engine, i);
-    return calls;
-}
-
 static void totals(kv_engine *engine, uint64_t out[KV_RATE_KINDS]) {
     const kv_engine_stats *s = &engine->stats;
-    out[0] = kv_stats_commands(engine);
+    out[0] = kv_tally_calls(engine);
     out[1] = atomic_load_explicit(&s->net_input, memory_order_relaxed);
     out[2] = atomic_load_explicit(&s->net_output, memory_order_relaxed);
 }

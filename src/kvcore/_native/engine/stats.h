@@ -11,11 +11,6 @@ void kv_stats_reset(kv_engine *engine);
 void kv_stats_sample(kv_engine *engine);
 
 /* Per second, the mean of the last 1.6 s; 0 without a background thread. */
-/* Calls of a command, by its id. No lock. O(shards) for those that can be called directly. */
-uint64_t kv_stats_calls(const kv_engine *engine, uint16_t id);
-/* Commands run so far: the sum over all commands. O(commands). */
-uint64_t kv_stats_commands(const kv_engine *engine);
-
 typedef struct kv_rates {
     uint64_t commands, input, output;
 } kv_rates;

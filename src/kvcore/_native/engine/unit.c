@@ -6,11 +6,14 @@
  * once: after that sweep no unit of the old epoch is running, because such a unit holds a shard lock from before its read of the epoch until after
  * publish(). So neither a per-thread slot nor a fence is needed on the way of a write (docs/design/locks.md has the proof).
  *
- * publish() takes the sequence number before the locks are given back: a reader that sees the change finds it numbered. */
+ * publish() takes the sequence number before the locks are given back: a reader that sees the change finds it numbered. The number is one more than
+ * the highest of the locked shards': units that share a shard are numbered in the order in which they ran, and no line of memory is written by all
+ * threads (docs/design/locks.md). */
 #include "engine/unit.h"
 
 #include "engine/blocking.h"
 #include "engine/keymap.h"
+#include "engine/tally.h"
 #include "engine/tracking.h"
 
 void kv_lock_shards(kv_engine *engine, uint64_t mask) {
@@ -97,10 +100,16 @@ void kv_begin_write(kv_ctx *c) {
 
 static inline void publish(kv_ctx *c) {
     if (c->unit->dirty == 0) return;
-    uint64_t sequence = atomic_fetch_add_explicit(&c->engine->sequence, 1, memory_order_relaxed) + 1;
+    uint64_t sequence = 0;
+    for (uint64_t mask = c->unit->locked; mask != 0; mask &= mask - 1) {
+        uint64_t last = c->engine->store.shards[__builtin_ctzll(mask)].last_write_seq;
+        if (last > sequence) sequence = last;
+    }
+    sequence++;
     for (uint64_t mask = c->unit->locked; mask != 0; mask &= mask - 1)
         c->engine->store.shards[__builtin_ctzll(mask)].last_write_seq = sequence;
-    atomic_fetch_add_explicit(&c->engine->stats.dirty, c->unit->dirty, memory_order_relaxed);
+    if (c->session != NULL && c->session->tally != NULL && !c->rerun) kv_tally_add(&c->session->tally->dirty, c->unit->dirty);
+    else atomic_fetch_add_explicit(&c->engine->stats.dirty, c->unit->dirty, memory_order_relaxed);
     c->unit->dirty = 0;
 }
 

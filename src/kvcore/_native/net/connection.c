@@ -89,6 +89,7 @@ kv_connection *kv_connection_create(kv_loop *loop, int fd, const char *address, 
         return NULL;
     }
     kv_session *session = connection->session;
+    session->tally = loop->tally;
     kv_mutex_lock(&loop->engine->clients_lock);
     snprintf(session->address, sizeof session->address, "%s", address);
     snprintf(session->local_address, sizeof session->local_address, "%s", local_address);

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "engine/client_memory.h"
+#include "engine/tally.h"
 #include "net/server_private.h"
 
 #define EVENTS_A_ROUND 256
@@ -245,6 +246,7 @@ static void move(kv_loop *loop, kv_connection *connection, kv_loop *to) {
 static void arrive(kv_loop *loop, kv_connection *connection) {
     bool is_ready = connection->is_ready;
     connection->loop = loop;
+    connection->session->tally = loop->tally;
     connection->is_ready = false;
     link_connection(loop, connection);
     if (connection->blocked || connection->paused) kv_loop_set_waiting(loop, connection, true);
@@ -459,6 +461,7 @@ kv_status kv_loop_start(kv_engine *engine, struct kv_server *server, unsigned in
     kv_mutex_init(&loop->lock, KV_RANK_LOOP, index);
     kv_buf_init(&loop->lent_in, &engine->mem);
     kv_buf_init(&loop->lent_out, &engine->mem);
+    loop->tally = kv_tally_take(engine);
     *out = loop; /* before there is a thread that looks for it */
     kv_status status = start(loop);
     if (status == KV_OK) return KV_OK;
@@ -506,5 +509,6 @@ void kv_loop_close(kv_loop *loop) {
 
 void kv_loop_free(kv_loop *loop) {
     if (loop->wake_fd >= 0) close(loop->wake_fd);
+    kv_tally_give_back(loop->engine, loop->tally);
     kv_free(&loop->engine->mem, loop);
 }

@@ -34,7 +34,8 @@ typedef struct kv_loop {
     int64_t now_ms; /* monotonic, of this round */
     int64_t last_tick_ms;
     kv_load load;
-    _Atomic size_t count; /* connections, for balancing */
+    struct kv_tally *tally; /* counts the calls of its connections; NULL: the engine does */
+    _Atomic size_t count;   /* connections, for balancing */
     _Atomic bool stop;
     kv_mutex lock;                  /* rank LOOP: guards the lists below */
     kv_session *woken, **woken_end; /* by home_next; each is held by a reference */

@@ -40,7 +40,9 @@ void kv_access_count(kv_value *v, kv_access_config config, int64_t now_ms, kv_rn
 /* A key was used. */
 static inline void kv_access_touch(kv_value *v, kv_access_config config, int64_t now_ms, kv_rng *rng) {
     if (kv_policy_is_lfu(config.policy)) kv_access_count(v, config, now_ms, rng);
-    else v->access = (v->access & ~KV_ACCESS_MASK) | kv_access_seconds(now_ms);
+    /* A clock that is right is not written: the entry's line may stay in other cores' caches. */
+    else if ((v->access & KV_ACCESS_MASK) != kv_access_seconds(now_ms))
+        v->access = (v->access & ~KV_ACCESS_MASK) | kv_access_seconds(now_ms);
 }
 int64_t kv_access_idle_ms(const kv_value *v, int64_t now_ms);                             /* OBJECT IDLETIME, LRU clocks only */
 unsigned kv_access_frequency(const kv_value *v, kv_access_config config, int64_t now_ms); /* OBJECT FREQ, decayed; LFU only */

@@ -43,6 +43,8 @@ void kv_keydb_publish_counts(kv_keydb *db) {
     atomic_store_explicit(&db->counts->keys, kv_table_count(&db->keys), memory_order_relaxed);
     atomic_store_explicit(&db->counts->expires, kv_heap_count(&db->expires), memory_order_relaxed);
     atomic_store_explicit(&db->counts->fields, kv_heap_count(&db->fields), memory_order_relaxed);
+    atomic_store_explicit(&db->counts->buckets, db->keys.buckets[0], memory_order_relaxed);
+    atomic_store_explicit(&db->counts->mask, db->keys.mask[0], memory_order_relaxed);
 }
 
 kv_status kv_keydb_reserve(kv_keydb *db, bool expires, bool fields) {

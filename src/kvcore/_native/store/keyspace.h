@@ -28,6 +28,9 @@ typedef struct kv_keydb_counts {
     _Atomic size_t expires;     /* keys with an expiry */
     _Atomic size_t fields;      /* hash keys in the field-expiry index */
     _Atomic int64_t avg_ttl_ms; /* a running estimate, kept by kv_keydb_expire_due */
+    /* Where buckets are, for a prefetch before the lock is there (kv_shard_prefetch): may be out of date, is never followed. */
+    _Atomic(kv_table_bucket *) buckets;
+    _Atomic size_t mask;
 } kv_keydb_counts;
 
 /* One database of one shard. */
@@ -41,6 +44,7 @@ typedef struct kv_keydb {
     unsigned index;        /* database number */
     struct kv_keydb *next; /* in the shard's list of flushed databases */
     size_t drained;        /* how far kv_table_drain is, there */
+    char apart[64];        /* databases of two shards share no cache line, however they are allocated */
 } kv_keydb;
 
 /* ---- entries ---- */

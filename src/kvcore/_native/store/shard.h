@@ -19,27 +19,33 @@ typedef struct kv_garbage {
     kv_value value;
 } kv_garbage;
 
+/* One line holds all that every command reads or writes, so that a shard that comes from another core comes in one piece. The next lines are only read,
+ * as a rule, and stay in all caches. */
 struct kv_shard {
     kv_mutex lock; /* guards everything below but the atomics */
     unsigned index;
+    uint16_t version;         /* the epoch that writes are stamped with; the engine's begin_write sets it */
+    _Atomic bool has_garbage; /* garbage or flushed is not empty: any thread */
+    kv_keydb **dbs;           /* store->db_count pointers, NULL where nothing was ever written */
+    int64_t now_ms;           /* the running command's time; whoever takes the lock to run a command sets it. Stamps access clocks */
+    uint64_t last_write_seq;  /* number of the last unit that changed something here: ascending within a shard */
+    _Atomic uint64_t hits;    /* of reading commands; written under the lock, read by any thread, as are: */
+    _Atomic uint64_t calls[KV_SHARD_CALLS]; /* the engine's: its direct calls */
+    /* 64 */
     struct kv_store *store;
-    _Atomic(kv_arena *) arena; /* NULL until the first kv_shard_db_open; any thread may ask for its size */
-    kv_keydb **dbs;            /* store->db_count pointers, NULL where nothing was ever written */
-    kv_keydb_counts *counts;   /* store->db_count; any thread */
-    kv_rng rng;
-    uint16_t version;               /* the epoch that writes are stamped with; the engine's begin_write sets it */
-    int64_t now_ms;                 /* the running command's time; whoever takes the lock to run a command sets it. Stamps access clocks */
-    uint64_t last_write_seq;        /* of the last record published while this shard was locked */
-    kv_garbage *garbage;            /* big values to be freed in steps */
-    kv_keydb *flushed;              /* whole databases to be freed in steps */
-    _Atomic bool has_garbage;       /* either list is not empty: any thread */
-    _Atomic size_t garbage_count;   /* big values and flushed keys in them; with the next, written under the lock, read by any thread */
+    void *waiters;                /* the engine's: clients blocked on keys of this shard */
+    void *watchers;               /* the engine's: WATCHed keys of this shard */
+    _Atomic(kv_arena *) arena;    /* NULL until the first kv_shard_db_open; any thread may ask for its size */
+    kv_keydb_counts *counts;      /* store->db_count; any thread */
+    kv_garbage *garbage;          /* big values to be freed in steps */
+    kv_keydb *flushed;            /* whole databases to be freed in steps */
+    _Atomic size_t garbage_count; /* big values and flushed keys in them; with the next two, written under the lock, read by any thread */
+    /* 128: written by what is rarer */
     _Atomic uint64_t garbage_freed; /* since the store began */
-    _Atomic uint64_t hits, misses;  /* of reading commands: written under the lock, read by any thread */
-    _Atomic uint64_t calls[KV_SHARD_CALLS]; /* the engine's: its direct calls, kept in the same way */
-    void *waiters;                          /* the engine's: clients blocked on keys of this shard */
-    void *watchers;                         /* the engine's: WATCHed keys of this shard */
+    _Atomic uint64_t misses;        /* of reading commands */
+    kv_rng rng;
 } __attribute__((aligned(64)));
+_Static_assert(offsetof(struct kv_shard, store) == 64, "what every command writes is one line");
 
 typedef struct kv_store {
     kv_mem *mem;
@@ -70,6 +76,14 @@ static inline uint64_t kv_store_all_shards(const kv_store *store) {
 /* The database of a shard: NULL when nothing was written there yet (for readers), or made on demand (NULL then means out of memory). */
 static inline kv_keydb *kv_shard_db(const kv_shard *shard, unsigned db) { return shard->dbs[db]; }
 kv_keydb *kv_shard_db_open(kv_shard *shard, unsigned db);
+
+/* Starts fetching the bucket of a key, without the lock: while a lock's line comes from another core, the bucket comes from memory. A hint that is out
+ * of date fetches a line in vain. */
+static inline void kv_shard_prefetch(const kv_shard *shard, unsigned db, uint64_t hash) {
+    const kv_keydb_counts *counts = &shard->counts[db];
+    size_t at = (size_t)hash & atomic_load_explicit(&counts->mask, memory_order_relaxed);
+    __builtin_prefetch((const char *)atomic_load_explicit(&counts->buckets, memory_order_relaxed) + at * sizeof(kv_table_bucket));
+}
 
 /* ---- over all shards; the locks needed are told ---- */
 size_t kv_store_count(const kv_store *store, unsigned db);        /* DBSIZE: no lock */
