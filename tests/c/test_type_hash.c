@@ -1,4 +1,4 @@
-/* sources: base/*.c ds/listpack.c ds/table.c ds/heap.c types/hash.c types/hash_big.c types/pairs.c */
+/* sources: base/*.c ds/listpack.c ds/table.c ds/heap.c types/compact.c types/hash.c types/hash_big.c types/pairs.c */
 /* Hashes against a list of (field, value, expiry): random changes in both forms, failing allocations, walking, scanning, expiring. */
 #include "check.h"
 

@@ -1,4 +1,4 @@
-/* sources: base/[a-z]*.c ds/intset.c ds/listpack.c ds/table.c types/set.c types/set_algebra.c */
+/* sources: base/[a-z]*.c ds/intset.c ds/listpack.c ds/table.c types/compact.c types/set.c types/set_algebra.c */
 /* Sets against a plain array of strings: random changes, the encodings that the thresholds ask for, algebra, sampling, scanning, and
  * every allocation failing once. */
 #include "base/num.h"

@@ -18,8 +18,9 @@ from generator import config, peer  # noqa: E402
 DECLARED = config.load(ROOT / "src/kvcore/_native/spec/config.toml")
 OPTIONS = {name: option for name, option in config.real(DECLARED).items() if not option.get("ours")}
 
-# What the test's own server was started with, and what differs on purpose: no persistence, and as many threads as help.
-OTHER_DEFAULTS = {"bind", "dir", "enable-debug-command", "io-threads", "pidfile", "port", "save"}
+# What the test's own server was started with, and what differs on purpose: no persistence, as many threads as help,
+# and values that move when their slabs are sparse.
+OTHER_DEFAULTS = {"activedefrag", "bind", "dir", "enable-debug-command", "io-threads", "pidfile", "port", "save"}
 # Setting these would touch listeners, files or the process: only their names and defaults are compared.
 NOT_PROBED = {
     "bind",

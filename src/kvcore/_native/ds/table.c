@@ -11,11 +11,12 @@
  * Slots hold the 48 bits that an address of user space has (mappings above need a hint that nobody gives), without a base that would have to be looked
  * up: one unaligned load of the eight bytes that end with the slot, and a shift. Seven whole pointers a bucket would take 2.6 bytes an entry more.
  *
- * Load. Growth starts above ten entries a bucket, and doubles. Bucket counts are spread like a Poisson distribution of that mean:
- *   entries a bucket           10      7.1    5.0 (just doubled)
- *   buckets that overflow       54%    18%      3%
- *   lines a hit reads          1.22   1.05   1.01     (a miss: 1.6, 1.2, 1.03)
- *   bytes an entry             10.0   10.6   13.2     (mean over the sizes of one doubling: 11)
+ * Load. Growth starts above nine entries a bucket, and doubles. Bucket counts are spread like a Poisson distribution of that mean:
+ *   entries a bucket             9     6.4    4.5 (just doubled)
+ *   buckets that overflow       41%    11%      2%
+ *   lines a hit reads          1.18   1.05   1.01     (a miss: 1.42, 1.11, 1.02)
+ *   bytes an entry             10.1   11.2   14.5     (mean over the sizes of one doubling: 11.3)
+ * At ten the mean would be 10.8, and what overflow buckets leave behind in their slabs when the table doubles would be half as much again.
  * Shrinking starts below one entry a bucket, to between 2.5 and 5.
  *
  * Rehash. While buckets[1] is there, a key has one home: buckets[0] if its bucket there is not moved yet (index >= moved), buckets[1] otherwise.
@@ -42,7 +43,7 @@
 #define LINKED 0x80u
 #define LINK (KV_TABLE_SLOTS - 1u)
 #define COUNT_BITS 15u
-#define FULL_LOAD 10u    /* entries a bucket beyond which the table grows */
+#define FULL_LOAD 9u     /* entries a bucket beyond which the table grows */
 #define SHRUNK_LOAD 5u   /* and at most as many after it has shrunk */
 #define RANDOM_WIDTH 16u /* chains up to this length are sampled exactly */
 #define RANDOM_TRIES 4096u
@@ -636,6 +637,9 @@ uint64_t kv_table_scan(const kv_table *table, uint64_t cursor, kv_table_fn fn, v
 
 uint64_t kv_table_relocate(kv_table *table, uint64_t cursor, kv_table_move_fn fn, void *arg) {
     const visitor v = {.chain = move_chain, .move = fn, .arg = arg, .table = table};
+    for (unsigned which = 0; which < 2 && cursor == 0; which++)
+        if (table->buckets[which] != NULL)
+            table->buckets[which] = kv_arena_move(table->arena, table->buckets[which], (table->mask[which] + 1) * sizeof(kv_table_bucket));
     return visit(table, cursor, &v);
 }
 

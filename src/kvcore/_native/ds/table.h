@@ -104,7 +104,7 @@ static inline bool kv_table_is_rehashing(const kv_table *table) { return table->
 uint64_t kv_table_scan(const kv_table *table, uint64_t cursor, kv_table_fn fn, void *arg);
 
 /* A step like that of kv_table_scan, for moving blocks: what fn returns takes the place of the entry it was given (the same, or an equal-keyed one).
- * Overflow buckets move too (kv_arena_move). */
+ * The table's own blocks are moved as kv_arena_move wants it. */
 typedef void *(*kv_table_move_fn)(void *arg, void *entry);
 uint64_t kv_table_relocate(kv_table *table, uint64_t cursor, kv_table_move_fn fn, void *arg);
 

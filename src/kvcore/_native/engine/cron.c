@@ -126,6 +126,32 @@ static bool tidy_shard(kv_engine *engine, kv_shard *shard) {
     return more;
 }
 
+/* ---- compaction ---- */
+
+/* A step looks at STEP blocks under the lock: some 10 us. All steps of a round of the background thread together take COMPACT_PERCENT of the period, so that
+ * nobody misses the time. */
+enum { STEP = 128, COMPACT_PERCENT = 5 };
+
+static void compact(kv_engine *engine, uint64_t deadline_ns) {
+    bool wanted = kv_setting(&engine->settings, KV_CFG_ACTIVEDEFRAG) != 0;
+    unsigned percent = (unsigned)kv_setting(&engine->settings, KV_CFG_ACTIVE_DEFRAG_THRESHOLD_LOWER), count = engine->store.shard_count;
+    for (unsigned i = 0; i < count; i++) {
+        kv_shard *shard = &engine->store.shards[i];
+        if (!wanted && atomic_load_explicit(&shard->compaction.running, memory_order_relaxed)) {
+            kv_mutex_lock(&shard->lock);
+            kv_shard_compact_stop(shard); /* it was switched off on the way */
+            kv_mutex_unlock(&shard->lock);
+        }
+        if (!wanted || !kv_shard_compact_due(shard, percent == 0 ? 1 : percent)) continue;
+        for (bool more = true; more;) {
+            kv_mutex_lock(&shard->lock);
+            more = kv_shard_compact(shard, STEP);
+            kv_mutex_unlock(&shard->lock);
+            if (kv_mono_ns() > deadline_ns) return;
+        }
+    }
+}
+
 bool kv_cron_round(kv_engine *engine, uint64_t budget_us) {
     uint64_t begun = kv_mono_ns();
     bool more = false;
@@ -142,6 +168,7 @@ bool kv_cron_round(kv_engine *engine, uint64_t budget_us) {
     (void)kv_evict(engine); /* maxmemory may have been lowered, and nobody calls */
     kv_tracking_trim(engine);
     for (unsigned s = 0; s < engine->store.shard_count; s++) more |= tidy_shard(engine, &engine->store.shards[s]);
+    compact(engine, kv_mono_ns() + budget_us * 1000 / 25 * COMPACT_PERCENT);
     if (!more) kv_span_rest(&engine->mem);
     return more;
 }

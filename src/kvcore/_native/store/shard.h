@@ -19,6 +19,17 @@ typedef struct kv_garbage {
     kv_value value;
 } kv_garbage;
 
+/* Where compaction is (compact.c). The atomics are read by any thread. */
+typedef struct kv_compaction {
+    _Atomic bool running;
+    _Atomic size_t left; /* free bytes in slabs when the last round ended */
+    size_t gain;         /* bytes of the slabs that this round closed */
+    uint64_t cursor;
+    unsigned class_index, db;
+    uint32_t round;
+    size_t used_before; /* what kv_shard_compact_due saw last: its caller's */
+} kv_compaction;
+
 /* One line holds all that every command reads or writes, so that a shard that comes from another core comes in one piece. The next lines are only read,
  * as a rule, and stay in all caches. */
 struct kv_shard {
@@ -44,6 +55,7 @@ struct kv_shard {
     _Atomic uint64_t garbage_freed; /* since the store began */
     _Atomic uint64_t misses;        /* of reading commands */
     kv_rng rng;
+    kv_compaction compaction;
 } __attribute__((aligned(64)));
 _Static_assert(offsetof(struct kv_shard, store) == 64, "what every command writes is one line");
 
@@ -114,6 +126,15 @@ kv_status kv_store_random_shard(const kv_store *store, unsigned db, kv_rng *rng,
 uint64_t kv_store_scan_mask(const kv_store *store, unsigned db, uint64_t cursor, size_t count);
 uint64_t kv_store_scan(kv_store *store, unsigned db, uint64_t cursor, uint64_t mask, size_t count, void (*fn)(void *arg, kv_value *v),
                        void *arg);
+
+/* ---- compaction: see compact.c ---- */
+/* Is so much room free in the shard's slabs, against what is used, that a round is worth while, or has one begun? Not while the shard is growing, which
+ * fills the room anyway. No lock; one thread asks, a few times a second. */
+bool kv_shard_compact_due(kv_shard *shard, unsigned percent);
+/* One step, which looks at about `budget` blocks. That shard locked. True: the round goes on. */
+bool kv_shard_compact(kv_shard *shard, size_t budget);
+/* Ends a round that has begun, wherever it is. That shard locked. */
+void kv_shard_compact_stop(kv_shard *shard);
 
 /* ---- freeing ---- */
 /* Takes a detached entry (kv_keydb_detach). That shard locked. */

@@ -153,6 +153,11 @@ kv_status kv_hash_rehome(kv_value *v, kv_arena *from, kv_arena *to) {
     return KV_OK;
 }
 
+void kv_hash_compact(kv_value *v, kv_arena *a, kv_compact *step) {
+    (void)a;
+    v->u.ptr = kv_hash_big_compact(big_of(v), step);
+}
+
 size_t kv_hash_length(const kv_value *v) { return is_small(v) ? kv_lp_count(small_of(v)) / 2 : kv_hash_big_count(big_of(v)); }
 
 size_t kv_hash_memory(const kv_value *v, size_t samples) {

@@ -26,6 +26,7 @@ struct kv_hash_big {
     kv_table table;
     kv_heap heap;
     size_t drained; /* where kv_table_drain stands, while the hash is being freed */
+    kv_compact_at compacted;
 };
 
 /* ---- blocks ---- */
@@ -230,6 +231,20 @@ kv_hash_big *kv_hash_big_copy(const kv_hash_big *h, kv_arena *a) {
         return NULL;
     }
     return copy;
+}
+
+static void *move_block(void *arg, void *entry) {
+    kv_hash_big *h = arg;
+    uint8_t *block = kv_arena_move(h->arena, entry, read_block(entry).bytes);
+    if (block != entry && in_heap(block)) kv_heap_replace(&h->heap, get_position(block), block);
+    return block;
+}
+
+kv_hash_big *kv_hash_big_compact(kv_hash_big *h, kv_compact *step) {
+    h = kv_arena_move(h->arena, h, sizeof *h);
+    h->table.seed = &h->seed;
+    kv_compact_table(step, &h->compacted, &h->table, move_block, h);
+    return h;
 }
 
 const kv_table *kv_hash_big_table(const kv_hash_big *h) { return &h->table; }

@@ -2,6 +2,7 @@
 #ifndef KV_TYPES_HASH_BIG_H
 #define KV_TYPES_HASH_BIG_H
 
+#include "types/compact.h"
 #include "types/hash.h"
 
 typedef struct kv_hash_big kv_hash_big;
@@ -9,6 +10,7 @@ typedef struct kv_hash_big kv_hash_big;
 kv_hash_big *kv_hash_big_new(kv_arena *a, size_t fields); /* room for `fields` (a hint); NULL: out of memory */
 bool kv_hash_big_free_some(kv_hash_big *h, size_t *budget);
 kv_hash_big *kv_hash_big_copy(const kv_hash_big *h, kv_arena *a);
+kv_hash_big *kv_hash_big_compact(kv_hash_big *h, kv_compact *step); /* the same, or where it is now */
 const kv_table *kv_hash_big_table(const kv_hash_big *h);
 kv_arena *kv_hash_big_arena(const kv_hash_big *h);
 size_t kv_hash_big_count(const kv_hash_big *h);

@@ -13,11 +13,13 @@
  * string becomes a listpack if its members would do as strings. Every conversion builds the new form whole and frees the old one at the end. */
 #include "types/set.h"
 #include "base/num.h"
+#include "types/compact.h"
 
 typedef struct big {
     kv_table table;
     kv_hash_seed seed; /* each set its own, so that a COPY into another shard or store needs no other */
     size_t drained;    /* kv_set_free_some: where it goes on */
+    kv_compact_at compacted;
 } big;
 
 static big *big_of(const kv_value *v) { return (big *)v->u.ptr; }
@@ -89,6 +91,7 @@ static big *big_new(kv_arena *a, size_t expected) {
     big *b = kv_arena_alloc(a, sizeof *b);
     if (b == NULL) return NULL;
     b->drained = 0;
+    b->compacted = (kv_compact_at){0};
     /* Without a random source the address still differs from run to run; tables then only lose their protection against chosen
      * collisions. */
     if (!kv_random_bytes(&b->seed, sizeof b->seed)) b->seed = (kv_hash_seed){(uint64_t)(uintptr_t)b, ~(uint64_t)(uintptr_t)a};
@@ -119,6 +122,17 @@ static kv_status big_add(big *b, kv_slice text, bool *added) {
     }
     *added = true;
     return KV_OK;
+}
+
+static void *move_member(void *arena, void *member) { return kv_arena_move(arena, member, member_bytes(member)); }
+
+void kv_set_compact(kv_value *v, kv_arena *a, kv_compact *step) {
+    (void)a;
+    kv_arena *arena = big_of(v)->table.arena;
+    big *b = kv_arena_move(arena, big_of(v), sizeof *b);
+    b->table.seed = &b->seed;
+    v->u.ptr = b;
+    kv_compact_table(step, &b->compacted, &b->table, move_member, arena);
 }
 
 /* ---- walking, with integers kept as such ---- */
