@@ -128,28 +128,28 @@ static bool tidy_shard(kv_engine *engine, kv_shard *shard) {
 
 /* ---- compaction ---- */
 
-/* A step looks at STEP blocks under the lock: some 10 us. All steps of a round of the background thread together take COMPACT_PERCENT of the period, so that
- * nobody misses the time. */
-enum { STEP = 128, COMPACT_PERCENT = 5 };
+/* A step looks at STEP blocks under the lock: some 10 us. A piece of work takes COMPACT_NS, and all pieces together COMPACT_SHARE percent of the time, so that
+ * nobody misses it. */
+enum { STEP = 128, COMPACT_NS = 1000000, COMPACT_SHARE = 10 };
 
-static void compact(kv_engine *engine, uint64_t deadline_ns) {
+/* `look`: may a round begin? False: there is nothing left to do. */
+static bool compact(kv_engine *engine, bool look) {
     bool wanted = kv_setting(&engine->settings, KV_CFG_ACTIVEDEFRAG) != 0;
     unsigned percent = (unsigned)kv_setting(&engine->settings, KV_CFG_ACTIVE_DEFRAG_THRESHOLD_LOWER), count = engine->store.shard_count;
+    uint64_t deadline_ns = kv_mono_ns() + COMPACT_NS;
     for (unsigned i = 0; i < count; i++) {
         kv_shard *shard = &engine->store.shards[i];
-        if (!wanted && atomic_load_explicit(&shard->compaction.running, memory_order_relaxed)) {
-            kv_mutex_lock(&shard->lock);
-            kv_shard_compact_stop(shard); /* it was switched off on the way */
-            kv_mutex_unlock(&shard->lock);
-        }
-        if (!wanted || !kv_shard_compact_due(shard, percent == 0 ? 1 : percent)) continue;
+        bool due = look && kv_shard_compact_due(shard, percent == 0 ? 1 : percent);
+        if (!due && !atomic_load_explicit(&shard->compaction.running, memory_order_relaxed)) continue;
         for (bool more = true; more;) {
             kv_mutex_lock(&shard->lock);
-            more = kv_shard_compact(shard, STEP);
+            if (wanted) more = kv_shard_compact(shard, STEP);
+            else kv_shard_compact_stop(shard), more = false; /* it was switched off on the way */
             kv_mutex_unlock(&shard->lock);
-            if (kv_mono_ns() > deadline_ns) return;
+            if (kv_mono_ns() > deadline_ns) return true;
         }
     }
+    return false;
 }
 
 bool kv_cron_round(kv_engine *engine, uint64_t budget_us) {
@@ -168,8 +168,6 @@ bool kv_cron_round(kv_engine *engine, uint64_t budget_us) {
     (void)kv_evict(engine); /* maxmemory may have been lowered, and nobody calls */
     kv_tracking_trim(engine);
     for (unsigned s = 0; s < engine->store.shard_count; s++) more |= tidy_shard(engine, &engine->store.shards[s]);
-    compact(engine, kv_mono_ns() + budget_us * 1000 / 25 * COMPACT_PERCENT);
-    if (!more) kv_span_rest(&engine->mem);
     return more;
 }
 
@@ -178,15 +176,20 @@ bool kv_cron_round(kv_engine *engine, uint64_t budget_us) {
 static void cron_main(void *arg) {
     kv_cron *cron = arg;
     kv_engine *engine = cron->engine;
+    uint64_t looked_ns = 0;
     while (atomic_load_explicit(&cron->stop, memory_order_acquire) == 0) {
         int64_t hz = kv_setting(&engine->settings, KV_CFG_HZ), effort = kv_setting(&engine->settings, KV_CFG_ACTIVE_EXPIRE_EFFORT);
         uint64_t period_ns = 1000000000 / (uint64_t)(hz < 1 ? 1 : hz);
         kv_stats_sample(engine);
         uint64_t begun = kv_mono_ns(), share = (uint64_t)(SHARE + SHARE_STEP * (effort - 1));
         bool more = kv_cron_round(engine, WORK_US);
+        bool look = begun - looked_ns >= period_ns; /* a period is long enough to tell growth from rest */
+        if (look) looked_ns = begun;
+        bool compacting = compact(engine, look);
+        if (look && !more && !compacting) kv_span_rest(&engine->mem);
         uint64_t now = kv_mono_ns(), worked = now - begun;
         /* Piece by piece, so that on a machine with few processors the threads that serve clients never wait long for one. */
-        uint64_t pause_ns = more ? worked * (100 - share) / share : period_ns;
+        uint64_t pause_ns = more ? worked * (100 - share) / share : compacting ? worked * (100 - COMPACT_SHARE) / COMPACT_SHARE : period_ns;
         kv_wait_word(&cron->stop, 0, now + (pause_ns < period_ns ? pause_ns : period_ns));
     }
 }
