@@ -1,8 +1,8 @@
-/* The arena against malloc: resident bytes per live byte after churn, and time per call. Figures of docs/design/memory.md.
+/* The arena against malloc: time per call, and what many small arenas take. Figures of docs/design/memory.md. Churn: churn.c.
  *
  *   gcc -std=gnu11 -O2 -Isrc/kvcore/_native benchmarks/c/bench_arena.c src/kvcore/_native/base/{arena,pages,mem,sync,rng}.c -pthread -lm
  * -o build/bench-arena
- *   build/bench-arena (arena|malloc) (churn1|churn2|churn3|time|shards)
+ *   build/bench-arena (arena|malloc) (time|shards)
  */
 #include "base/arena.h"
 #include "base/rng.h"
@@ -45,53 +45,6 @@ static double seconds(void) {
 /* Sizes spread evenly over their logarithm. */
 static uint32_t size_between(kv_rng *rng, double low, double high) { return (uint32_t)(low * pow(high / low, kv_rng_unit(rng))); }
 
-static size_t fill(block *blocks, size_t count, kv_rng *rng, double low, double high, size_t live, size_t until) {
-    for (size_t i = 0; i < count && live < until; i++) {
-        if (blocks[i].ptr != NULL) continue;
-        blocks[i].bytes = size_between(rng, low, high);
-        blocks[i].ptr = get(blocks[i].bytes);
-        memset(blocks[i].ptr, 1, blocks[i].bytes);
-        live += blocks[i].bytes;
-    }
-    return live;
-}
-
-static void report(const char *what, size_t live, size_t base) {
-    printf("  %-34s live %6.1f MiB  resident %6.1f MiB  waste %5.1f%%\n", what, (double)live / 1048576,
-           (double)(resident() - base) / 1048576, 100 * ((double)(resident() - base) / (double)live - 1));
-    if (arena != NULL)
-        printf("  %-34s rounded to classes %.1f MiB, in slabs %.1f MiB\n", "", (double)kv_arena_used(arena) / 1048576,
-               (double)kv_arena_mapped(arena) / 1048576);
-}
-
-static void churn(double low, double high, double low2, double high2) {
-    enum { COUNT = 4000000 };
-    size_t target = (size_t)100 << 20;
-    kv_rng rng;
-    kv_rng_seed(&rng, 1);
-    block *blocks = calloc(COUNT, sizeof *blocks);
-    memset(blocks, 0, COUNT * sizeof *blocks); /* resident before the count begins */
-    for (size_t i = 0; i < COUNT; i++) blocks[i].bytes = 1;
-    size_t base = resident();
-    printf(" sizes %.0f..%.0f, then %.0f..%.0f\n", low, high, low2, high2);
-    size_t live = fill(blocks, COUNT, &rng, low, high, 0, target);
-    report("filled", live, base);
-    for (size_t i = 0; i < COUNT; i++) {
-        if (blocks[i].ptr == NULL || kv_rng_below(&rng, 2)) continue;
-        put(blocks[i].ptr, blocks[i].bytes);
-        live -= blocks[i].bytes;
-        blocks[i].ptr = NULL;
-    }
-    report("random half deleted", live, base);
-    live = fill(blocks, COUNT, &rng, low2, high2, live, target);
-    report("filled with the other sizes", live, base);
-    for (size_t i = 0; i < COUNT; i++)
-        if (blocks[i].ptr != NULL) put(blocks[i].ptr, blocks[i].bytes), blocks[i].ptr = NULL;
-    if (arena != NULL) kv_arena_trim(arena);
-    printf("  %-34s resident %.1f MiB\n", "all deleted", (double)(resident() - base) / 1048576);
-    free(blocks);
-}
-
 static void time_pairs(const char *what, double low, double high, size_t live) {
     enum { LIVE_MAX = 50000, ROUNDS = 2000000, PICKS = 65536 };
     static block blocks[LIVE_MAX];
@@ -131,13 +84,7 @@ int main(int argc, char **argv) {
     kv_mem_init(&mem);
     if (strcmp(argv[1], "arena") == 0) arena = kv_arena_create(&mem);
     printf("%s\n", argv[1]);
-    if (strcmp(argv[2], "churn1") == 0) { /* one a process: malloc seldom gives pages back */
-        churn(16, 128, 24, 256);
-    } else if (strcmp(argv[2], "churn2") == 0) {
-        churn(16, 1024, 64, 4096);
-    } else if (strcmp(argv[2], "churn3") == 0) {
-        churn(100, 20000, 50, 9000);
-    } else if (strcmp(argv[2], "shards") == 0) {
+    if (strcmp(argv[2], "shards") == 0) {
         shards();
     } else {
         time_pairs("48 bytes", 48, 48.5, 50000);

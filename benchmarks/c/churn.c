@@ -1,7 +1,8 @@
 /* What an allocator holds beside what was asked for, after churn. Figures of docs/design/memory.md.
  *
  *   gcc -std=gnu11 -O2 -Isrc/kvcore/_native benchmarks/c/churn.c src/kvcore/_native/base/{arena,pages,mem,sync,rng}.c -pthread -lm -o build/churn
- *   build/churn (arena|compact|malloc) (1|2|3)        LD_PRELOAD=libjemalloc.so.2 build/churn malloc 1
+ *   build/churn (arena|compact|malloc) (1|2|3)        
+ *   LD_PRELOAD=libjemalloc.so.2 MALLOC_CONF=background_thread:true build/churn malloc 1
  *
  * One trace for all: sizes spread evenly over their logarithm until 100 MiB are live, a random half is freed, and sizes of another range come until
  * 100 MiB are live again. Waste is resident memory (of the process, without what it had before) over live requested bytes. `compact` does after
@@ -78,7 +79,7 @@ static void report(const char *what, size_t live, size_t base, block *blocks) {
     double at_once = (double)(resident() - base), moved = 0;
     if (compacting) compact(blocks, &moved);
     if (arena != NULL) kv_span_rest(&mem), kv_span_rest(&mem); /* what the store's background thread does */
-    else sleep(PATIENCE), free(malloc(100));
+    else sleep(PATIENCE);
     double later = (double)(resident() - base);
     printf("  %-28s live %6.1f MiB  waste at once %5.1f%%, later %5.1f%%", what, (double)live / 1048576, 100 * (at_once / (double)live - 1),
            100 * (later / (double)live - 1));
@@ -110,7 +111,7 @@ static void churn(double low, double high, double low2, double high2) {
     for (size_t i = 0; i < COUNT; i++)
         if (blocks[i].ptr != NULL) put(blocks[i].ptr, blocks[i].bytes), blocks[i].ptr = NULL;
     if (arena != NULL) kv_arena_trim(arena);
-    else sleep(PATIENCE), free(malloc(100));
+    else sleep(PATIENCE);
     printf("  %-34s resident %.1f MiB\n", "all deleted", (double)(resident() - base) / 1048576);
     free(blocks);
 }
