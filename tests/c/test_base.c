@@ -132,6 +132,11 @@ static void buffers(void) {
     CHECK(buf.cap == 128);
     kv_buf_trim(&buf, 0);
     CHECK(buf.cap == 0 && atomic_load(&mem.used) == 0);
+    CHECK(kv_buf_grow_exactly(&buf, 70) && buf.cap == 70 && kv_buf_grow_exactly(&buf, 69) && buf.cap == 70);
+    buf.len = 60;
+    CHECK(kv_buf_grow_exactly(&buf, 11) && buf.cap == 71);
+    CHECK(!kv_buf_grow_exactly(&buf, SIZE_MAX) && buf.failed && !kv_buf_grow_exactly(&buf, 1));
+    kv_buf_deinit(&buf);
     kv_buf_add_slice(&buf, KV_LIT("kept"));
     CHECK(!kv_buf_reserve(&buf, SIZE_MAX) && buf.failed && buf.len == 4);
     kv_buf_add_byte(&buf, 'x');

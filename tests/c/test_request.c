@@ -354,6 +354,30 @@ static void memory_follows_bytes(void) {
     free(many);
 }
 
+static void what_is_missing(void) {
+    static const struct {
+        const char *text;
+        size_t missing;
+    } cases[] = {{"", 0},
+                 {"PING", 0},
+                 {"*2\r\n", 0},
+                 {"*2\r\n$3", 0},
+                 {"*2\r\n$3\r\n", 5},
+                 {"*1\r\n$3\r\nab", 3},
+                 {"*1\r\n$3\r\nabc\r", 1},
+                 {"*1\r\n$3\r\nabc\r\n", 0},
+                 {"*2\r\n$3\r\nabc\r\n", 0}};
+    kv_mem mem;
+    kv_mem_init(&mem);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        kv_request request;
+        kv_request_init(&request, &mem);
+        (void)kv_request_next(&request, kv_slice_cstr(cases[i].text), &open_door);
+        CHECK(kv_request_missing(&request, strlen(cases[i].text)) == cases[i].missing);
+        kv_request_deinit(&request);
+    }
+}
+
 static void long_lines(void) {
     enum { LONG = 70000 };
     static const struct {
@@ -406,6 +430,7 @@ int main(void) {
     every_cut();
     random_streams();
     memory_follows_bytes();
+    what_is_missing();
     long_lines();
     out_of_memory();
     printf("ok request\n");

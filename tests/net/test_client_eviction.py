@@ -65,6 +65,14 @@ def memory(admin: Connection, name: str) -> int:
     return sum(int(client["tot-mem"]) for client in clients(admin) if client["name"] == name)
 
 
+def by_name(admin: Connection, name: str) -> dict[str, str]:
+    return next(client for client in clients(admin) if client["name"] == name)
+
+
+def texts_of(client: Connection) -> str:
+    return client.reply().data.decode()
+
+
 def info(admin: Connection, field: str) -> str:
     for line in admin.must("INFO", "everything").data.decode().splitlines():
         if line.startswith(f"{field}:"):
@@ -129,6 +137,35 @@ def test_too_large_a_percentage(admin: Connection) -> None:
 
 
 # ---- what counts ----
+
+
+@pytest.mark.parametrize("size", [100_000, 3 * MIB + 5, 9 * MIB])
+def test_a_big_word_takes_no_more_than_its_length(server: Server, admin: Connection, size: int) -> None:
+    before = int(info(admin, "used_memory"))
+    with named(server, "big") as client:
+        push(client, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n" % size + b"x" * (size - 10))
+        wait_until(lambda: size <= memory(admin, "big"))
+        wait_until(lambda: memory(admin, "big") <= size + 150 * KIB)
+        push(client, b"x" * 10 + b"\r\n*1\r\n$4\r\nPING\r\n")
+        assert [texts_of(client) for _ in range(2)] == ["OK", "PONG"]
+        assert admin.must("STRLEN", "k").data == b"%d" % size
+        wait_until(lambda: memory(admin, "big") < 16 * KIB)
+    admin.must("DEL", "k")
+    wait_until(lambda: int(info(admin, "used_memory")) < before + MIB)  # freed in the background
+
+
+@ours
+def test_a_few_bytes_of_a_request_keep_no_buffer(server: Server, admin: Connection) -> None:
+    with named(server, "slow") as client:
+        request = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5000\r\n" + b"y" * 5000 + b"\r\n"
+        before = memory(admin, "slow")
+        for i in range(100, 4100, 100):
+            push(client, request[i - 100 : i])
+            wait_until(lambda sent=i: int(by_name(admin, "slow")["qbuf"]) == sent)  # type: ignore[misc]
+            wait_until(lambda: memory(admin, "slow") <= before + 5 * KIB)
+        push(client, request[4000:])
+        assert texts_of(client) == "OK"
+        assert admin.must("GET", "k").data == b"y" * 5000
 
 
 def fill_query_buffer(server: Server, size: int) -> Connection:

@@ -9,13 +9,11 @@ void kv_buf_deinit(kv_buf *buf) {
     kv_buf_init(buf, buf->mem);
 }
 
-bool kv_buf_grow(kv_buf *buf, size_t more) {
-    if (buf->failed) return false;
-    size_t need, cap;
-    if (!kv_add_size(buf->len, more, &need)) goto fail;
+static bool grow(kv_buf *buf, size_t more, size_t least) {
+    size_t need;
+    if (buf->failed || !kv_add_size(buf->len, more, &need)) goto fail;
     if (need <= buf->cap) return true;
-    if (!kv_mul_size(buf->cap, 2, &cap) || cap < need) cap = need;
-    if (cap < 64) cap = 64;
+    size_t cap = need < least ? least : need;
     uint8_t *ptr = kv_realloc(buf->mem, buf->ptr, cap);
     if (ptr == NULL) goto fail;
     buf->ptr = ptr;
@@ -25,6 +23,14 @@ fail:
     buf->failed = true;
     return false;
 }
+
+bool kv_buf_grow(kv_buf *buf, size_t more) {
+    size_t twice;
+    if (!kv_mul_size(buf->cap, 2, &twice)) twice = 0;
+    return grow(buf, more, twice < 64 ? 64 : twice);
+}
+
+bool kv_buf_grow_exactly(kv_buf *buf, size_t more) { return grow(buf, more, 1); }
 
 void kv_buf_printf(kv_buf *buf, const char *format, ...) {
     if (buf->failed) return;

@@ -20,6 +20,8 @@ static inline void kv_buf_init(kv_buf *buf, kv_mem *mem) {
 }
 void kv_buf_deinit(kv_buf *buf);
 bool kv_buf_grow(kv_buf *buf, size_t more); /* out of line: room for `more` bytes behind len; false (and failed) when out of memory */
+/* The same without looking ahead: not a byte more than asked for. For the last growth of a buffer whose length is known. */
+bool kv_buf_grow_exactly(kv_buf *buf, size_t more);
 static inline bool kv_buf_reserve(kv_buf *buf, size_t more) {
     return (buf->cap - buf->len >= more && !buf->failed) || kv_buf_grow(buf, more);
 }

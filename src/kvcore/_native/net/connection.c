@@ -21,6 +21,8 @@
 #include "net/server_private.h"
 
 #define BYTES_A_READ (64 * 1024)
+#define BIG_WORD (32 * 1024) /* a word that makes room for itself alone */
+#define REST_MAX (4 * 1024)  /* of input that stays behind between turns: more keeps the buffer it is in */
 #define COMMANDS_A_TURN 512
 #define OUT_KEEP (16 * 1024)
 #define FLUSH_AT (256 * 1024)       /* send in the middle of a turn when this much has gathered */
@@ -131,8 +133,18 @@ static void swap_buffers(kv_buf *a, kv_buf *b) {
     *b = kept;
 }
 
+/* Puts a rest that waits in a buffer of its own size back into the big one. */
+static void borrow_in(kv_connection *connection) {
+    kv_buf *own = &connection->in, *lent = &connection->loop->lent_in;
+    if (own->cap != 0 && (own->cap > REST_MAX || lent->cap < BYTES_A_READ)) return;
+    if (own->len > 0) memcpy(lent->ptr, own->ptr, own->len);
+    lent->len = own->len;
+    swap_buffers(own, lent);
+    kv_buf_deinit(lent);
+}
+
 static void borrow_buffers(kv_connection *connection) {
-    if (connection->in.cap == 0) swap_buffers(&connection->in, &connection->loop->lent_in);
+    borrow_in(connection);
     if (connection->out.cap == 0) swap_buffers(&connection->out, &connection->loop->lent_out);
 }
 
@@ -143,9 +155,22 @@ static void give_back(kv_buf *own, kv_buf *lent) {
     own->failed = false;
 }
 
+/* A few bytes of the next command do not keep a whole buffer. */
+static void keep_rest(kv_buf *in, kv_buf *lent) {
+    if (in->len > REST_MAX || in->cap < BYTES_A_READ) return;
+    kv_buf rest;
+    kv_buf_init(&rest, in->mem);
+    if (!kv_buf_grow_exactly(&rest, in->len)) return; /* without memory it stays where it is */
+    kv_buf_add_slice(&rest, kv_buf_slice(in));
+    kv_buf_clear(in);
+    give_back(in, lent);
+    *in = rest;
+}
+
 static void return_buffers(kv_connection *connection) {
     kv_request_trim(&connection->request);
-    give_back(&connection->in, &connection->loop->lent_in);
+    if (connection->in.len > 0) keep_rest(&connection->in, &connection->loop->lent_in);
+    else give_back(&connection->in, &connection->loop->lent_in);
     give_back(&connection->out, &connection->loop->lent_out);
 }
 
@@ -432,11 +457,22 @@ void kv_connection_continue(kv_connection *connection) {
     settle(connection);
 }
 
+/* Room for a read. A big word gets what it still needs, as far as bytes have arrived for it: never a buffer of twice its length. */
+static bool make_room(kv_connection *connection) {
+    kv_buf *in = &connection->in;
+    const kv_request *request = &connection->request;
+    size_t missing = kv_request_missing(request, in->len);
+    if (missing == 0 || request->bulk_len < BIG_WORD) return kv_buf_reserve(in, BYTES_A_READ);
+    size_t room = in->cap - in->len, step = in->len < BYTES_A_READ ? BYTES_A_READ : in->len;
+    if (room >= (missing < BYTES_A_READ ? missing : BYTES_A_READ)) return true;
+    return missing <= step ? kv_buf_grow_exactly(in, missing) : kv_buf_reserve(in, BYTES_A_READ);
+}
+
 void kv_connection_readable(kv_connection *connection) {
     if (connection->dead) return;
     kv_engine *engine = engine_of(connection);
     borrow_buffers(connection);
-    if (!kv_buf_reserve(&connection->in, BYTES_A_READ)) {
+    if (!make_room(connection)) {
         kill_connection(connection);
         return;
     }

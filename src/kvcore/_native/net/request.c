@@ -37,6 +37,12 @@ size_t kv_request_needed_from(const kv_request *request) {
     return request->words_left > 0 && request->argc > 0 ? request->spans[0].at : request->pos;
 }
 
+size_t kv_request_missing(const kv_request *request, size_t len) {
+    if (request->words_left == 0 || request->bulk_len < 0) return 0;
+    size_t needed = (size_t)request->bulk_len + 2, there = len - request->pos;
+    return there < needed ? needed - there : 0;
+}
+
 void kv_request_back(kv_request *request, kv_request_place place) {
     request->pos = place.pos;
     request->words_left = place.words_left;

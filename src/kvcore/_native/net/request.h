@@ -60,6 +60,9 @@ void kv_request_back(kv_request *request, kv_request_place place);
 /* Between requests: gives back what a long one needed. */
 void kv_request_trim(kv_request *request);
 
+/* Bytes that are missing of the word that is arriving, its line end included, when `len` bytes are in the buffer; 0: not known, or none. */
+size_t kv_request_missing(const kv_request *request, size_t len);
+
 /* Where the bytes that are still needed begin: everything before may be dropped from the buffer. */
 size_t kv_request_needed_from(const kv_request *request);
 
