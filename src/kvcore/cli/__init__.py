@@ -12,7 +12,7 @@ COMMANDS = {
     "demo": "index the running Python's standard library in one store, and show what that is like",
     "serve": "a server: kvcore serve [FILE] [--OPTION VALUE ...], with Valkey's configuration syntax",
     "shell": "type commands: kvcore shell [URL], or a private store without a URL",
-    "bench": "operations per second in this process and over a socket",
+    "bench": "measure your own workload, in this process or against any RESP server",
 }
 
 
