@@ -315,6 +315,26 @@ static void test_drain(void) {
     world_close(&w);
 }
 
+/* Arrays of a megabyte and more: the pages of the old one go back while the rehash is under way, and nothing that is still needed with them. */
+static void test_large(void) {
+    enum { MANY = 120000 };
+    static item items[MANY];
+    static world w;
+    world_open(&w, 12);
+    for (uint64_t id = 0; id < MANY; id++) {
+        items[id].id = id;
+        CHECK(kv_table_insert(&w.table, hash_of(id), &items[id]) == KV_OK);
+        if (id % 39999 == 0) CHECK(kv_table_check(&w.table));
+    }
+    CHECK(kv_table_check(&w.table) && kv_table_bytes(&w.table) >= 1 << 20);
+    for (uint64_t id = 0; id < MANY; id++) {
+        CHECK(kv_table_remove(&w.table, hash_of(id), kv_slice_of(&id, 8)) == &items[id]);
+        if (id % 39999 == 0) CHECK(kv_table_check(&w.table));
+    }
+    CHECK(kv_table_count(&w.table) == 0);
+    world_close(&w);
+}
+
 /* Without memory for a larger array the table goes on in chains, and recovers. */
 static void test_no_growth(void) {
     static world w;
@@ -416,6 +436,7 @@ int main(void) {
     test_fair(4, 5, 0);
     for (uint64_t seed = 1; seed <= 8; seed++) test_relocate(seed);
     test_drain();
+    test_large();
     test_no_growth();
     test_reserve_fresh();
     test_create();

@@ -125,6 +125,10 @@ bool kv_arena_transfer(kv_arena *from, kv_arena *to, void *ptr, size_t bytes) {
     return true;
 }
 
+void kv_arena_discard(kv_arena *arena, void *ptr, size_t block, size_t from, size_t bytes) {
+    (void)arena, (void)ptr, (void)block, (void)from, (void)bytes;
+}
+
 void kv_arena_share(kv_arena *arena) { atomic_store_explicit(&arena->shared, true, memory_order_relaxed); }
 /* No slabs, nothing to compact. */
 size_t kv_arena_compact_class(kv_arena *arena, unsigned index) {
