@@ -6,6 +6,7 @@ with commit, machine, date and command, under benchmarks/results; `report` makes
   run.py server     RESP servers, 64 clients: throughput, p99 and server CPU an operation
   run.py memory     resident bytes a key or element, after churn, of an idle server, connection and store
   run.py longwork   what other clients notice while a server does something long
+  run.py scaling    GET and SET from two C threads beside one, and what the machine itself gives
   run.py threads    kvcore with 1, 2, 4 network threads: what `io-threads auto` should choose
   run.py locks      what a shard's lock costs
   run.py report     results/README.md, the charts, and the README's table, from the figures that are there
@@ -40,6 +41,7 @@ PARTS = {
     "server": ("server", "run"),
     "memory": ("memory", "run"),
     "longwork": ("longwork", "run"),
+    "scaling": ("scaling", "run"),
     "threads": ("threads", "threads"),
     "locks": ("threads", "locks"),
     "report": ("report", "run"),

@@ -80,7 +80,7 @@ CASES = [
     Case("flushall", "FLUSHALL of {n} keys", 10 * BIG, BIG, STRINGS, words(b"FLUSHALL")),
     Case("expire", "expiry of {n} keys in one second", BIG, BIG, b"", b""),
 ]
-QUICK = ("lrange", "hgetall", "smembers", "del-hash", "flushall", "expire")
+QUICK = ("lrange", "hgetall", "del-hash", "flushall", "expire")
 
 
 class Probe:

@@ -189,6 +189,14 @@ def sections(folder: Path) -> dict[str, tuple[dict[str, Any], str]]:
         names = dict.fromkeys(row["case"] for row in saved["figures"]["rows"])
         pictures = "\n\n".join(f"![{name}](longwork-{name}.svg)" for name in names)
         found["Long work"] = (saved, "\n\n".join([text, longwork_table(saved["figures"]), pictures]))
+    if saved := load(folder, "scaling"):
+        rows = [
+            [kind, short(row["one_thread_per_s"]), short(row["two_threads_per_s"]), f"{row['times']:.2f}"]
+            for kind, row in saved["figures"]["kinds"].items()
+        ]
+        text = "Half GET, half SET, Zipf keys. Arithmetic, memory and private tell what bounds it (benchmarks/c)."
+        lines = table(["operations a second", "1 thread", "2 threads", "times"], rows)
+        found["C threads"] = (saved, f"{text}\n\n{lines}\n\n![scaling](scaling.svg)")
     if saved := load(folder, "threads"):
         text = server_table({"versions": {}, **saved["figures"]}, 32)
         found["Network threads"] = (saved, text + "\n\n![threads](threads.svg)")

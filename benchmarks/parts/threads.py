@@ -18,6 +18,8 @@ def threads(settings: Settings) -> None:
     words = commands(settings, ())["kvcore"]
     wanted = {f"{n} thread{'s' * (n > 1)}": [*words, "--io-threads", str(n)] for n in (1, 2, 4)}
     todo = [load for load in server.loads(settings) if load.size == 32 and load.test in ("set", "get")]
+    if settings.quick:
+        todo = [load for load in todo if load.pipeline > 1]
     rows = server.compare(wanted, todo, settings.turns(3, 1), "1 thread")
     server.show(rows, "1 thread")
     settings.results.mkdir(parents=True, exist_ok=True)

@@ -174,6 +174,16 @@ def test_long_work(tmp_path: Path, case: str) -> None:
     charts_are_valid(tmp_path)
 
 
+def test_threads_in_c(tmp_path: Path) -> None:
+    done = run(tmp_path, "scaling", "--scale", "0.02", "--rounds", "1")
+    assert done.returncode == 0, done.stderr
+    kinds = figures_of(tmp_path, "scaling")["kinds"]
+    assert "shared" in kinds  # type: ignore[operator]
+    assert all(row["times"] > 0 for row in kinds.values())  # type: ignore[attr-defined]
+    assert run(tmp_path, "report").returncode == 0
+    charts_are_valid(tmp_path)
+
+
 def test_a_missing_peer_is_said(tmp_path: Path) -> None:
     environment = {**servers.kvcore_environment(), "KVCORE_PEERS": str(tmp_path), "PATH": os.defpath}
     if (servers.ROOT / "build" / "peers" / "bin").exists():
