@@ -1,10 +1,10 @@
-/* sources: ds/table.c ds/skiplist.c ds/heap.c ds/quicklist.c ds/quicklist_pack.c ds/lzf.c ds/listpack.c base/num.c base/arena.c base/pages.c base/mem.c base/sync.c base/siphash.c base/slice.c base/rng.c base/clock.c */
+/* sources: ds/table.c ds/ztree.c ds/ztree_read.c ds/heap.c ds/quicklist.c ds/quicklist_pack.c ds/lzf.c ds/listpack.c base/num.c base/arena.c base/pages.c base/mem.c base/sync.c base/siphash.c base/slice.c base/rng.c base/clock.c */
 /* Time and memory of the data structures at one million entries (or argv[1]). Single-threaded; build with -O2. Prints one line a measurement:
  * what, nanoseconds an operation, and where it makes sense the bytes an entry. */
 #include "base/clock.h"
 #include "ds/heap.h"
 #include "ds/quicklist.h"
-#include "ds/skiplist.h"
+#include "ds/ztree.h"
 #include "ds/table.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -130,12 +130,12 @@ static void bench_table(kv_arena *arena, size_t n, kv_rng *rng) {
     free(order);
 }
 
-static void bench_skiplist(kv_arena *arena, size_t n, kv_rng *rng, bool ascending) {
-    kv_skiplist list;
-    kv_skiplist_init(&list, arena, 1);
+static void bench_ztree(kv_arena *arena, size_t n, kv_rng *rng, bool ascending) {
+    kv_ztree tree;
+    kv_ztree_init(&tree, arena);
     kv_zelem **elems = malloc(n * sizeof *elems);
     if (elems == NULL) exit(1);
-    printf("skiplist, %s\n", ascending ? "ascending scores" : "random scores");
+    printf("ztree, %s\n", ascending ? "ascending scores" : "random scores");
     for (size_t i = 0; i < n; i++) {
         char key[17];
         name(key, i);
@@ -144,9 +144,9 @@ static void bench_skiplist(kv_arena *arena, size_t n, kv_rng *rng, bool ascendin
     }
     uint64_t start = kv_mono_ns();
     for (size_t i = 0; i < n; i++)
-        if (kv_skiplist_insert(&list, elems[i], NULL) != KV_OK) exit(1);
-    report("skiplist: insert", start, n);
-    printf("%-36s %7.2f bytes an element, and %.0f of the element\n", "skiplist", (double)kv_skiplist_bytes(&list) / (double)n,
+        if (kv_ztree_insert(&tree, elems[i], NULL) != KV_OK) exit(1);
+    report("ztree: insert", start, n);
+    printf("%-36s %7.2f bytes an element, and %.0f of the element\n", "ztree", (double)kv_ztree_bytes(&tree) / (double)n,
            (double)kv_arena_good_size(kv_zelem_bytes(elems[0])));
     size_t sum = 0, rank = 0;
     kv_zcursor cursor;
@@ -154,32 +154,32 @@ static void bench_skiplist(kv_arena *arena, size_t n, kv_rng *rng, bool ascendin
     start = kv_mono_ns();
     for (size_t i = 0; i < n; i++) {
         kv_zelem *elem = elems[order[i]];
-        sum += kv_skiplist_rank(&list, elem->score, kv_zelem_member(elem), &rank) ? rank : 0;
+        sum += kv_ztree_rank(&tree, elem->score, kv_zelem_member(elem), &rank) ? rank : 0;
     }
-    report("skiplist: rank of score and member", start, n);
+    report("ztree: rank of score and member", start, n);
     start = kv_mono_ns();
-    for (size_t i = 0; i < n; i++) sum += kv_skiplist_rank_of_elem(&list, elems[order[i]], &rank) ? rank : 0;
-    report("skiplist: rank of element", start, n);
+    for (size_t i = 0; i < n; i++) sum += kv_ztree_rank_of_elem(&tree, elems[order[i]], &rank) ? rank : 0;
+    report("ztree: rank of element", start, n);
     start = kv_mono_ns();
-    for (size_t i = 0; i < n; i++) sum += kv_skiplist_at(&list, order[i], &cursor) != NULL;
-    report("skiplist: element of rank", start, n);
+    for (size_t i = 0; i < n; i++) sum += kv_ztree_at(&tree, order[i], &cursor) != NULL;
+    report("ztree: element of rank", start, n);
     start = kv_mono_ns();
     for (size_t i = 0; i < n / 100; i++) {
-        kv_zelem *elem = kv_skiplist_at(&list, order[i] % (n - 100), &cursor);
+        kv_zelem *elem = kv_ztree_at(&tree, order[i] % (n - 100), &cursor);
         for (size_t j = 0; j < 100; j++, elem = kv_zcursor_next(&cursor)) sum += (size_t)elem->score & 1;
     }
-    report("skiplist: walk of 100, an element", start, n / 100 * 100);
+    report("ztree: walk of 100, an element", start, n / 100 * 100);
     start = kv_mono_ns();
     for (size_t i = 0; i < n; i++)
-        if (kv_skiplist_update(&list, elems[order[i]], (double)kv_rng_below(rng, 1000000000)) != KV_OK) exit(1);
-    report("skiplist: update to random score", start, n);
-    printf("%-36s %7.2f bytes an element\n", "skiplist after updates", (double)kv_skiplist_bytes(&list) / (double)n);
+        if (kv_ztree_update(&tree, elems[order[i]], (double)kv_rng_below(rng, 1000000000)) != KV_OK) exit(1);
+    report("ztree: update to random score", start, n);
+    printf("%-36s %7.2f bytes an element\n", "ztree after updates", (double)kv_ztree_bytes(&tree) / (double)n);
     start = kv_mono_ns();
-    for (size_t i = 0; i < n; i++) sum += kv_skiplist_remove_elem(&list, elems[order[i]]);
-    report("skiplist: remove element", start, n);
+    for (size_t i = 0; i < n; i++) sum += kv_ztree_remove_elem(&tree, elems[order[i]]);
+    report("ztree: remove element", start, n);
     printf("(checksum %zu)\n", sum);
     for (size_t i = 0; i < n; i++) kv_zelem_free(arena, elems[i]);
-    kv_skiplist_deinit(&list, NULL, NULL);
+    kv_ztree_deinit(&tree, NULL, NULL);
     free(elems);
     free(order);
 }
@@ -257,8 +257,8 @@ int main(int argc, char **argv) {
     kv_rng_seed(&rng, 42);
     bench_table(arena, n, &rng);
     bench_heap(arena, n, &rng);
-    bench_skiplist(arena, n, &rng, false);
-    bench_skiplist(arena, n, &rng, true);
+    bench_ztree(arena, n, &rng, false);
+    bench_ztree(arena, n, &rng, true);
     bench_quicklist(arena, n, &rng);
     kv_arena_destroy(arena);
     return 0;

@@ -1,4 +1,4 @@
-/* sources: base/*.c ds/listpack.c ds/table.c ds/skiplist.c types/zset.c types/zset_big.c types/pairs.c */
+/* sources: base/*.c ds/listpack.c ds/table.c ds/ztree.c ds/ztree_read.c types/zset.c types/zset_big.c types/pairs.c */
 /* Sorted sets against a sorted array: random changes in both forms, failing allocations, ranges, ranks, walking, scanning. */
 #include "check.h"
 

@@ -206,8 +206,42 @@ static double to_double(const decimal *d) {
     return d->negative ? -value : value;
 }
 
+/* Eight digits at once: neighbours are joined to pairs, pairs to fours, fours to eight. False: they are not all digits. */
+static inline bool eight_digits(const uint8_t *at, uint64_t *out) {
+    uint64_t chars = 0;
+    for (unsigned i = 0; i < 8; i++) chars |= (uint64_t)at[i] << 8 * i; /* one load where bytes are in this order */
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    chars ^= '0' * ones;
+    if (((chars | (chars + 0x76 * ones)) & 0x80 * ones) != 0) return false;
+    chars = (chars * 10 + (chars >> 8)) & UINT64_C(0x00ff00ff00ff00ff);
+    chars = (chars * 100 + (chars >> 16)) & UINT64_C(0x0000ffff0000ffff);
+    *out = (chars * 10000 + (chars >> 32)) & UINT64_C(0xffffffff);
+    return true;
+}
+
+/* Up to 15 digits and a sign are exact. False: it is more than that, or no number. */
+static inline bool parse_whole(kv_slice text, double *out) {
+    const uint8_t *at = text.ptr, *end = at + text.len;
+    if (text.len == 0) return false;
+    bool negative = *at == '-';
+    at += negative;
+    if (at == end || end - at > 15) return false;
+    uint64_t value = 0;
+    if (end - at >= 8) {
+        if (!eight_digits(at, &value)) return false;
+        at += 8;
+    }
+    for (; at < end; at++) {
+        if (!is_digit(*at)) return false;
+        value = value * 10 + (uint64_t)(*at - '0');
+    }
+    *out = negative ? -(double)value : (double)value;
+    return true;
+}
+
 bool kv_parse_double(kv_slice text, double *out) {
     decimal d;
+    if (parse_whole(text, out)) return true;
     if (!scan(text, &d)) return false;
     double value = to_double(&d);
     if (isinf(value) && !d.infinite) return false;

@@ -11,13 +11,15 @@ typedef struct add_options {
     int pairs;
 } add_options;
 
+static bool starts_with_letter(kv_slice text) { return text.len > 0 && (uint8_t)((text.ptr[0] | 0x20) - 'a') < 26; }
+
 static bool read_add_options(kv_ctx *c, add_options *o) {
     static const struct {
         const char *word;
         unsigned flag;
     } words[] = {{"nx", KV_ZADD_NX}, {"xx", KV_ZADD_XX}, {"gt", KV_ZADD_GT}, {"lt", KV_ZADD_LT}, {"incr", KV_ZADD_INCR}, {"ch", 0}};
     *o = (add_options){.first = 2};
-    for (; o->first < c->argc; o->first++) {
+    for (; o->first < c->argc && starts_with_letter(c->argv[o->first]); o->first++) {
         size_t w = 0;
         while (w < sizeof words / sizeof *words && !kv_ctx_is(c, o->first, words[w].word)) w++;
         if (w == sizeof words / sizeof *words) break;

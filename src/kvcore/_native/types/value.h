@@ -18,7 +18,7 @@ typedef enum kv_enc {
     KV_ENC_INTSET,    /* set: u.ptr -> intset bytes */
     KV_ENC_QUICKLIST, /* list: u.ptr -> kv_quicklist */
     KV_ENC_HASHTABLE, /* set, hash: u.ptr -> table */
-    KV_ENC_SKIPLIST,  /* zset: u.ptr -> table + packed skiplist */
+    KV_ENC_SKIPLIST,  /* zset: u.ptr -> table + counted B+ tree */
     KV_ENC_STREAM,
     KV_ENC_COUNT
 } kv_enc;

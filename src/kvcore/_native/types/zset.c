@@ -441,15 +441,13 @@ static kv_status add_many_big(kv_zset_big *z, kv_arena *a, const kv_slice *membe
     size_t bytes = 0, made = 0;
     if (count > INLINE_STEPS) steps = kv_mul_size(count, sizeof *steps, &bytes) ? kv_arena_alloc(a, bytes) : NULL;
     if (steps == NULL) return KV_ENOMEM;
-    kv_znode_pool pool = {0};
     kv_status status = KV_OK;
     for (; made < count && status == KV_OK; made += status == KV_OK) {
         kv_zadd_outcome outcome = KV_ZADD_REFUSED;
-        status = kv_zset_big_try_add(z, members[made * stride], scores[made], flags, &outcome, &all->score, &pool, &steps[made]);
+        status = kv_zset_big_try_add(z, members[made * stride], scores[made], flags, &outcome, &all->score, &steps[made]);
         tally(all, outcome);
     }
-    while (status != KV_OK && made > 0) kv_zset_big_take_back(z, &pool, &steps[--made]);
-    kv_zset_big_steps_end(z, &pool);
+    while (made > 0) kv_zset_big_settle(z, &steps[--made], status == KV_OK);
     if (steps != few) kv_arena_free(a, steps, bytes);
     return status;
 }
@@ -498,14 +496,14 @@ bool kv_zset_rank(const kv_value *v, kv_slice member, size_t *rank, double *scor
 kv_zset_ranks kv_zset_find_range(const kv_value *v, const kv_zrange *range) {
     if (is_small(v)) return small_range(small_of(v), range);
     kv_zset_ranks ranks;
-    kv_skiplist_score_range(kv_zset_big_list(big_of(v)), range, &ranks.first, &ranks.end);
+    kv_ztree_score_range(kv_zset_big_tree(big_of(v)), range, &ranks.first, &ranks.end);
     return ranks;
 }
 
 kv_zset_ranks kv_zset_find_lex(const kv_value *v, const kv_lex_range *range, bool reverse) {
     if (is_small(v)) return small_lex(small_of(v), range, reverse);
     kv_zset_ranks ranks;
-    kv_skiplist_lex_range(kv_zset_big_list(big_of(v)), range, &ranks.first, &ranks.end);
+    kv_ztree_lex_range(kv_zset_big_tree(big_of(v)), range, &ranks.first, &ranks.end);
     return ranks;
 }
 
@@ -530,7 +528,7 @@ void kv_zset_iter_at(kv_zset_iter *it, const kv_value *v, size_t rank, bool reve
     if (rank >= kv_zset_length(v)) return;
     it->v = v;
     if (is_small(v)) it->pos = kv_lp_at(small_of(v), (int64_t)(2 * rank));
-    else it->elem = kv_skiplist_at(kv_zset_big_list(big_of(v)), rank, &it->cursor);
+    else it->elem = kv_ztree_at(kv_zset_big_tree(big_of(v)), rank, &it->cursor);
 }
 
 bool kv_zset_iter_next(kv_zset_iter *it, kv_zset_item *out) {

@@ -1,6 +1,6 @@
 /* The sorted set type: members with a double as score, ordered by score and then by bytes (memcmp order).
  *
- * Small ones are one listpack (member, score, member, score, ... in order); big ones a table (member -> element) and a packed skiplist
+ * Small ones are one listpack (member, score, member, score, ... in order); big ones a table (member -> element) and a counted B+ tree
  * (order -> the same element), whose counts turn ranks into positions. A function changes `v` in place (u and enc).
  *
  * Every range, by score, by bytes or by rank, becomes a run of ranks [first, end): counting is a subtraction, walking starts an iterator at
@@ -15,7 +15,7 @@
 #include "base/slice.h"
 #include "base/status.h"
 #include "ds/listpack.h"
-#include "ds/skiplist.h"
+#include "ds/ztree.h"
 #include "ds/table.h"
 #include "types/value.h"
 
@@ -89,7 +89,7 @@ kv_status kv_zset_remove_many(kv_value *v, kv_arena *a, const kv_slice *members,
 bool kv_zset_rank(const kv_value *v, kv_slice member, size_t *rank, double *score); /* 0 is the lowest score; score may be NULL */
 
 /* ---- ranges ---- */
-/* By score: kv_zrange; by bytes (meaningful when all scores are equal): kv_lex_range; both of ds/skiplist.h. */
+/* By score: kv_zrange; by bytes (meaningful when all scores are equal): kv_lex_range; both of ds/ztree.h. */
 typedef struct kv_zset_ranks {
     size_t first, end;
 } kv_zset_ranks; /* [first, end); first == end: empty */

@@ -1,21 +1,21 @@
-/* The big form of a sorted set: a hash table finds an element by its member, a packed skiplist by its place; both point at the same block.
+/* The big form of a sorted set: a hash table finds an element by its member, a counted B+ tree by its place; both point at the same block.
  *
- *     kv_zset_big { arena, seed, table, list }
- *           table --(hash of the member)--> kv_zelem { score, length, member } <--(score, member)-- list
+ *     kv_zset_big { arena, seed, table, tree }
+ *           table --(hash of the member)--> kv_zelem { score, length, member } <--(score, member)-- tree
  *
- * Invariants: table and list hold the same elements; every block, bucket and node lives in `arena`, wherever the value's key is now.
- * An insert makes the element and room in the table first, so that after the list has taken it nothing can fail. */
+ * Invariants: table and tree hold the same elements (in a change of several members the tree holds old ones besides); every block, bucket and node lives in `arena`, wherever the value's key is now.
+ * An insert makes the element and room in the table first, so that after the tree has taken it nothing can fail. */
 #include "types/zset_big.h"
 
 #include "base/rng.h"
-#include "ds/skiplist.h"
+#include "ds/ztree.h"
 #include "ds/table.h"
 
 struct kv_zset_big {
     kv_arena *arena;
     kv_hash_seed seed;
     kv_table table;
-    kv_skiplist list;
+    kv_ztree tree;
     size_t drained; /* where kv_table_drain stands, while the set is being freed */
 };
 
@@ -30,11 +30,11 @@ kv_zset_big *kv_zset_big_new(kv_arena *a, size_t members) {
     if (z == NULL) return NULL;
     memset(z, 0, sizeof *z);
     z->arena = a;
-    uint64_t secret[3] = {(uint64_t)(uintptr_t)z, 0, 0}; /* the address alone if the system has no randomness */
+    uint64_t secret[2] = {(uint64_t)(uintptr_t)z, 0}; /* the address alone if the system has no randomness */
     (void)kv_random_bytes(secret, sizeof secret);
     z->seed = (kv_hash_seed){secret[0], secret[1]};
     kv_table_init(&z->table, &table_type, &z->seed, a);
-    kv_skiplist_init(&z->list, a, secret[2]);
+    kv_ztree_init(&z->tree, a);
     if (members > KV_TABLE_SLOTS && kv_table_expand(&z->table, members) != KV_OK) {
         kv_table_deinit(&z->table, NULL, NULL);
         kv_arena_free(a, z, sizeof *z);
@@ -54,10 +54,10 @@ static void forget(void *arg, void *elem) {
 /* First the elements and nodes, from the high end; then the buckets, whose pointers are dead by then and only counted. */
 bool kv_zset_big_free_some(kv_zset_big *z, size_t *budget) {
     kv_arena *a = z->arena;
-    size_t count = kv_skiplist_count(&z->list);
+    size_t count = kv_ztree_count(&z->tree);
     if (count > 0) {
         size_t take = count < *budget ? count : *budget;
-        kv_skiplist_delete_range(&z->list, count - take, count, free_elem, a);
+        kv_ztree_delete_range(&z->tree, count - take, count, free_elem, a);
         *budget -= take;
         if (take < count) return false;
     }
@@ -68,7 +68,7 @@ bool kv_zset_big_free_some(kv_zset_big *z, size_t *budget) {
         *budget -= forgotten < *budget ? forgotten : *budget;
         if (more && kv_table_count(&z->table) > 0) return false;
     }
-    kv_skiplist_deinit(&z->list, NULL, NULL);
+    kv_ztree_deinit(&z->tree, NULL, NULL);
     kv_table_deinit(&z->table, NULL, NULL);
     kv_arena_free(a, z, sizeof *z);
     return true;
@@ -84,14 +84,14 @@ static void destroy(kv_zset_big *z) {
 const kv_table *kv_zset_big_table(const kv_zset_big *z) { return &z->table; }
 
 kv_arena *kv_zset_big_arena(const kv_zset_big *z) { return z->arena; }
-size_t kv_zset_big_count(const kv_zset_big *z) { return kv_skiplist_count(&z->list); }
-const kv_skiplist *kv_zset_big_list(const kv_zset_big *z) { return &z->list; }
+size_t kv_zset_big_count(const kv_zset_big *z) { return kv_ztree_count(&z->tree); }
+const kv_ztree *kv_zset_big_tree(const kv_zset_big *z) { return &z->tree; }
 
 kv_zset_big *kv_zset_big_copy(const kv_zset_big *z, kv_arena *a) {
     kv_zset_big *copy = kv_zset_big_new(a, kv_zset_big_count(z));
     if (copy == NULL) return NULL;
     kv_zcursor cursor;
-    for (const kv_zelem *elem = kv_skiplist_first(&z->list, &cursor); elem != NULL; elem = kv_zcursor_next(&cursor)) {
+    for (const kv_zelem *elem = kv_ztree_first(&z->tree, &cursor); elem != NULL; elem = kv_zcursor_next(&cursor)) {
         if (kv_zset_big_insert(copy, kv_zelem_member(elem), elem->score) != KV_OK) {
             destroy(copy);
             return NULL;
@@ -104,18 +104,17 @@ size_t kv_zset_big_memory(const kv_zset_big *z, size_t samples) {
     size_t count = kv_zset_big_count(z), seen = 0, bytes = 0;
     if (samples == 0 || samples > count) samples = count;
     kv_zcursor cursor;
-    for (const kv_zelem *elem = kv_skiplist_first(&z->list, &cursor); elem != NULL && seen < samples;
-         elem = kv_zcursor_next(&cursor), seen++)
+    for (const kv_zelem *elem = kv_ztree_first(&z->tree, &cursor); elem != NULL && seen < samples; elem = kv_zcursor_next(&cursor), seen++)
         bytes += kv_arena_good_size(kv_zelem_bytes(elem));
     size_t elements = seen == 0 ? 0 : (size_t)((double)bytes / (double)seen * (double)count);
-    return kv_arena_good_size(sizeof *z) + kv_table_bytes(&z->table) + kv_skiplist_bytes(&z->list) + elements;
+    return kv_arena_good_size(sizeof *z) + kv_table_bytes(&z->table) + kv_ztree_bytes(&z->tree) + elements;
 }
 
 bool kv_zset_big_check(const kv_zset_big *z) {
-    if (!kv_table_check(&z->table) || !kv_skiplist_check(&z->list)) return false;
-    if (kv_table_count(&z->table) != kv_skiplist_count(&z->list)) return false;
+    if (!kv_table_check(&z->table) || !kv_ztree_check(&z->tree)) return false;
+    if (kv_table_count(&z->table) != kv_ztree_count(&z->tree)) return false;
     kv_zcursor cursor;
-    for (const kv_zelem *elem = kv_skiplist_first(&z->list, &cursor); elem != NULL; elem = kv_zcursor_next(&cursor))
+    for (const kv_zelem *elem = kv_ztree_first(&z->tree, &cursor); elem != NULL; elem = kv_zcursor_next(&cursor))
         if (find(z, kv_zelem_member(elem)) != elem || elem->score != elem->score) return false;
     return true;
 }
@@ -129,78 +128,118 @@ bool kv_zset_big_score(const kv_zset_big *z, kv_slice member, double *score) {
     return true;
 }
 
-/* *made: the element. */
-static kv_status insert_at(kv_zset_big *z, const kv_table_pos *pos, kv_slice member, double score, kv_zelem **made) {
-    kv_status status = kv_table_reserve_for(&z->table, pos->hash);
+/* `at`: where the table and the tree take the element. *made: the element. */
+static kv_status insert_at(kv_zset_big *z, const kv_table_pos *at, kv_zplace *place, kv_zelem **made) {
+    kv_status status = kv_table_reserve_for(&z->table, at->hash);
     if (status != KV_OK) return status;
-    kv_zelem *elem = kv_zelem_new(z->arena, score, member);
+    kv_zelem *elem = kv_zelem_new(z->arena, place->score, place->member);
     if (elem == NULL) return KV_ENOMEM;
-    status = kv_skiplist_insert(&z->list, elem, NULL);
+    status = kv_ztree_insert_at(&z->tree, place, elem);
     if (status == KV_OK) {
-        status = kv_table_insert(&z->table, pos->hash, elem);
+        status = kv_table_insert_at(&z->table, at, elem);
         if (status == KV_OK) {
             *made = elem;
             return KV_OK;
         }
-        kv_skiplist_remove(&z->list, score, member);
+        (void)kv_ztree_remove_elem(&z->tree, elem);
     }
     kv_zelem_free(z->arena, elem);
     return status;
 }
 
+/* Starts to fetch the bucket of a member and the leaf of its new score, the two at once, then looks the member up. What the place is compared with comes
+ * in while the old place is looked for or an element is made. */
+static kv_zelem *look_up(kv_zset_big *z, kv_slice member, double score, kv_table_pos *at, kv_zplace *place) {
+    uint64_t hash = hash_of(z, member);
+    kv_table_prefetch(&z->table, hash);
+    kv_ztree_seek(&z->tree, score, member, place);
+    kv_zelem *elem = kv_table_locate(&z->table, hash, member, at);
+    kv_ztree_look(place);
+    return elem;
+}
+
 kv_status kv_zset_big_insert(kv_zset_big *z, kv_slice member, double score) {
-    kv_table_pos pos = {.hash = hash_of(z, member)};
+    kv_table_pos at;
+    kv_zplace place;
     kv_zelem *made;
-    return insert_at(z, &pos, member, score, &made);
+    (void)look_up(z, member, score, &at, &place);
+    return insert_at(z, &at, &place, &made);
+}
+
+/* What adding the member comes to, looked up and decided: nothing has changed yet. The place is that of the score it is to have. */
+typedef struct addition {
+    kv_table_pos at;
+    kv_zplace place;
+    kv_zelem *elem; /* NULL: a new member */
+    kv_zadd_outcome outcome;
+} addition;
+
+static kv_status decide(kv_zset_big *z, kv_slice member, double score, unsigned flags, addition *add) {
+    add->elem = look_up(z, member, score, &add->at, &add->place);
+    double wanted = score;
+    kv_status status = kv_zadd_decide(add->elem != NULL, add->elem == NULL ? 0 : add->elem->score, flags, &wanted, &add->outcome);
+    if (status == KV_OK && wanted != score) kv_ztree_seek(&z->tree, wanted, member, &add->place);
+    add->place.score = wanted; /* 0 and -0 have one place, but are not printed alike */
+    return status;
+}
+
+static void report(const addition *add, kv_zadd_outcome *out, double *result) {
+    *out = add->outcome;
+    if (result != NULL && add->outcome != KV_ZADD_REFUSED) *result = add->place.score;
 }
 
 kv_status kv_zset_big_add(kv_zset_big *z, kv_slice member, double score, unsigned flags, kv_zadd_outcome *out, double *result) {
-    kv_table_pos pos;
-    kv_zelem *elem = kv_table_locate(&z->table, hash_of(z, member), member, &pos);
-    kv_zadd_outcome outcome;
-    kv_status status = kv_zadd_decide(elem != NULL, elem == NULL ? 0 : elem->score, flags, &score, &outcome);
-    if (status == KV_OK && outcome == KV_ZADD_ADDED) status = insert_at(z, &pos, member, score, &elem);
-    if (status == KV_OK && outcome == KV_ZADD_UPDATED) status = kv_skiplist_update(&z->list, elem, score);
-    if (status != KV_OK) return status;
-    *out = outcome;
-    if (result != NULL && outcome != KV_ZADD_REFUSED) *result = score;
+    addition add;
+    kv_status status = decide(z, member, score, flags, &add);
+    if (status == KV_OK && add.outcome == KV_ZADD_ADDED) status = insert_at(z, &add.at, &add.place, &add.elem);
+    if (status == KV_OK && add.outcome == KV_ZADD_UPDATED) status = kv_ztree_update_at(&z->tree, &add.place, add.elem);
+    if (status == KV_OK) report(&add, out, result);
+    return status;
+}
+
+/* The member gets a second element, with its new score; the old one stays in the tree until it is certain which of the two has to go. */
+static kv_status add_second(kv_zset_big *z, addition *add, kv_zset_was *was) {
+    kv_zelem *elem = kv_zelem_new(z->arena, add->place.score, add->place.member);
+    if (elem == NULL) return KV_ENOMEM;
+    kv_status status = kv_ztree_insert_at(&z->tree, &add->place, elem);
+    if (status != KV_OK) {
+        kv_zelem_free(z->arena, elem);
+        return status;
+    }
+    (void)kv_table_replace(&z->table, add->at.hash, add->elem, elem);
+    *was = (kv_zset_was){.made = elem, .old = add->elem};
     return KV_OK;
 }
 
 kv_status kv_zset_big_try_add(kv_zset_big *z, kv_slice member, double score, unsigned flags, kv_zadd_outcome *out, double *result,
-                              kv_znode_pool *pool, kv_zset_was *was) {
-    kv_table_pos pos;
-    kv_zelem *elem = kv_table_locate(&z->table, hash_of(z, member), member, &pos);
-    kv_zset_was before = {.elem = NULL, .score = elem == NULL ? 0 : elem->score};
-    kv_zadd_outcome outcome;
-    kv_status status = kv_zadd_decide(elem != NULL, before.score, flags, &score, &outcome);
-    if (status == KV_OK && outcome == KV_ZADD_ADDED) {
-        status = insert_at(z, &pos, member, score, &before.elem);
-        before.added = true;
-    } else if (status == KV_OK && outcome == KV_ZADD_UPDATED) {
-        status = kv_skiplist_rescore(&z->list, elem, score, pool);
-        before.elem = elem;
-    }
-    if (status != KV_OK) return status;
-    *out = outcome;
-    if (outcome != KV_ZADD_REFUSED) *result = score;
-    *was = before;
-    return KV_OK;
+                              kv_zset_was *was) {
+    addition add;
+    *was = (kv_zset_was){NULL, NULL};
+    kv_status status = decide(z, member, score, flags, &add);
+    if (status == KV_OK && add.outcome == KV_ZADD_ADDED) status = insert_at(z, &add.at, &add.place, &was->made);
+    if (status == KV_OK && add.outcome == KV_ZADD_UPDATED) status = add_second(z, &add, was);
+    if (status == KV_OK) report(&add, out, result);
+    return status;
 }
 
-void kv_zset_big_take_back(kv_zset_big *z, kv_znode_pool *pool, const kv_zset_was *was) {
-    if (was->elem == NULL) return;
-    if (was->added) (void)kv_zset_big_remove(z, kv_zelem_member(was->elem));
-    else kv_skiplist_rescore_back(&z->list, was->elem, was->score, pool);
+static void forget_elem(kv_zset_big *z, kv_zelem *elem) {
+    (void)kv_ztree_remove_elem(&z->tree, elem);
+    kv_zelem_free(z->arena, elem);
 }
 
-void kv_zset_big_steps_end(kv_zset_big *z, kv_znode_pool *pool) { kv_skiplist_pool_free(&z->list, pool); }
+void kv_zset_big_settle(kv_zset_big *z, const kv_zset_was *was, bool keep) {
+    if (keep && was->old != NULL) forget_elem(z, was->old);
+    if (keep || was->made == NULL) return;
+    uint64_t hash = hash_of(z, kv_zelem_member(was->made));
+    if (was->old != NULL) (void)kv_table_replace(&z->table, hash, was->made, was->old);
+    else (void)kv_table_remove_entry(&z->table, hash, was->made);
+    forget_elem(z, was->made);
+}
 
 bool kv_zset_big_remove(kv_zset_big *z, kv_slice member) {
     kv_zelem *elem = kv_table_remove(&z->table, hash_of(z, member), member);
     if (elem == NULL) return false;
-    (void)kv_skiplist_remove_elem(&z->list, elem);
-    kv_zelem_free(z->arena, elem);
+    forget_elem(z, elem);
     return true;
 }
 
@@ -211,14 +250,14 @@ static void remove_elem(void *arg, kv_zelem *elem) {
 }
 
 void kv_zset_big_remove_ranks(kv_zset_big *z, size_t first, size_t count) {
-    kv_skiplist_delete_range(&z->list, first, first + count, remove_elem, z);
+    kv_ztree_delete_range(&z->tree, first, first + count, remove_elem, z);
 }
 
 bool kv_zset_big_rank(const kv_zset_big *z, kv_slice member, size_t *rank, double *score) {
     const kv_zelem *elem = find(z, member);
     if (elem == NULL) return false;
     if (score != NULL) *score = elem->score;
-    return kv_skiplist_rank_of_elem(&z->list, elem, rank);
+    return kv_ztree_rank_of_elem(&z->tree, elem, rank);
 }
 
 /* ---- scanning ---- */

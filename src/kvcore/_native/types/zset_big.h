@@ -1,4 +1,4 @@
-/* The table-and-skiplist form of a sorted set (private to the sorted-set type): see zset_big.c for the drawing. */
+/* The table-and-tree form of a sorted set (private to the sorted-set type): see zset_big.c for the drawing. */
 #ifndef KV_TYPES_ZSET_BIG_H
 #define KV_TYPES_ZSET_BIG_H
 
@@ -18,22 +18,20 @@ bool kv_zset_big_check(const kv_zset_big *z);
 bool kv_zset_big_score(const kv_zset_big *z, kv_slice member, double *score);
 kv_status kv_zset_big_insert(kv_zset_big *z, kv_slice member, double score); /* the member is not there */
 kv_status kv_zset_big_add(kv_zset_big *z, kv_slice member, double score, unsigned flags, kv_zadd_outcome *out, double *result);
-/* The same as a step of a larger change, which takes its steps back, the last one first, when a later one fails. Neither taking back nor
- * kv_zset_big_steps_end can fail. */
+/* The same as a step of a larger change, which may fail later. Then each step is settled, the last one first: kept, or undone. That cannot fail. Until
+ * then ranks count old elements, too. */
 typedef struct kv_zset_was {
-    kv_zelem *elem; /* NULL: nothing was changed */
-    double score;   /* the old one, unless added */
-    bool added;
+    kv_zelem *made; /* NULL: nothing was changed */
+    kv_zelem *old;  /* what it replaces, NULL: the member is new */
 } kv_zset_was;
 kv_status kv_zset_big_try_add(kv_zset_big *z, kv_slice member, double score, unsigned flags, kv_zadd_outcome *out, double *result,
-                              kv_znode_pool *pool, kv_zset_was *was);
-void kv_zset_big_take_back(kv_zset_big *z, kv_znode_pool *pool, const kv_zset_was *was);
-void kv_zset_big_steps_end(kv_zset_big *z, kv_znode_pool *pool);
+                              kv_zset_was *was);
+void kv_zset_big_settle(kv_zset_big *z, const kv_zset_was *was, bool keep);
 bool kv_zset_big_remove(kv_zset_big *z, kv_slice member);
 void kv_zset_big_remove_ranks(kv_zset_big *z, size_t first, size_t count); /* they are there */
 bool kv_zset_big_rank(const kv_zset_big *z, kv_slice member, size_t *rank, double *score);
 
-const kv_skiplist *kv_zset_big_list(const kv_zset_big *z); /* the order: ranges and walking */
+const kv_ztree *kv_zset_big_tree(const kv_zset_big *z); /* the order: ranges and walking */
 uint64_t kv_zset_big_scan(const kv_zset_big *z, uint64_t cursor, size_t count, kv_zset_item_fn fn, void *ctx);
 
 /* ZADD's rules for one member: changes *score to the one it is to have. KV_ENAN. */
