@@ -9,6 +9,10 @@ with commit, machine, date and command, under benchmarks/results; `report` makes
   run.py scaling    GET and SET from two C threads beside one, and what the machine itself gives
   run.py threads    kvcore with 1, 2, 4 network threads: what `io-threads auto` should choose
   run.py locks      what a shard's lock costs
+  run.py cthreads   two threads of a C program beside one, and beside two that share nothing
+  run.py growth     how long single calls take while tables grow and shrink
+  run.py flat       what a call costs in stores of 10^4 to 10^7 keys
+  run.py scaling    what 16 to 128 cores would give, computed from measured lock hold times
   run.py report     results/README.md, the charts, and the README's table, from the figures that are there
   run.py all        all of them, one after the other (make bench); with --quick in about two minutes (make bench-quick)
 
@@ -44,6 +48,10 @@ PARTS = {
     "scaling": ("scaling", "run"),
     "threads": ("threads", "threads"),
     "locks": ("threads", "locks"),
+    "cthreads": ("embed", "cthreads"),
+    "growth": ("embed", "growth"),
+    "flat": ("embed", "flat"),
+    "scaling": ("embed", "scaling"),
     "report": ("report", "run"),
 }
 
