@@ -92,9 +92,9 @@ def throughput(
 ) -> tuple[float, float]:
     """Calls a second and the busiest lock's utilisation, by mean value analysis of a closed network.
 
-    Cores are the customers, shards the stations (visited with the chances `parts`), `between_ns` the think time. A lock that
-    another core held last is moved over first, which lengthens the hold by `moved_ns`: with n cores that are all
-    alike the chance is (n - 1) / n.
+    Cores are the customers, shards the stations (visited with the chances `parts`), `between_ns` the think time. A
+    lock that another core held last is moved over first, which lengthens the hold by `moved_ns`: with n cores that are
+    all alike the chance is (n - 1) / n.
     """
     service = held_ns + moved_ns * (cores - 1) / cores
     queue = [0.0] * len(parts)
