@@ -37,7 +37,7 @@ void kv_mutex_unlock_slow(kv_mutex *mutex);
 void kv_rank_acquire(const kv_mutex *mutex, bool tried); /* aborts on a wrong order; a try-lock may come in any order */
 void kv_rank_release(const kv_mutex *mutex);
 bool kv_rank_holds_any(void); /* does this thread hold any lock? Asserted false before blocking, I/O and Python */
-#elif defined(KV_LOCK_TIMES) /* a benchmark brings these two along */
+#elif defined(KV_LOCK_TIMES)  /* a benchmark brings these two along */
 void kv_rank_acquire(const kv_mutex *mutex, bool tried);
 void kv_rank_release(const kv_mutex *mutex);
 static inline bool kv_rank_holds_any(void) { return false; }
