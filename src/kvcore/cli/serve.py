@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from kvcore._version import VERSION
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kvcore._engine import Engine
+
+# Modules that only some command lines need are imported there: what a server imports it holds as long as it runs.
 
 INCLUDE_DEPTH = 16
 HELP = """usage: kvcore serve [FILE] [--OPTION VALUE ...]
@@ -47,6 +50,9 @@ def read_file(path: Path, depth: int = 0) -> str:
 
 def expand(text: str, depth: int = 0) -> str:
     """`include` lines replaced by what they name; a pattern may name none."""
+    import glob
+    from pathlib import Path
+
     lines = []
     for line in text.splitlines():
         words = line.split(None, 1)
@@ -70,6 +76,8 @@ def read_command_line(arguments: Sequence[str]) -> tuple[str, Path | None]:
         if name == "-":
             text = expand(sys.stdin.read())
         else:
+            from pathlib import Path
+
             path = Path(name).resolve()
             text = read_file(path)
     while words:
@@ -150,7 +158,8 @@ def serve(engine: Engine, path: Path | None) -> int:
         raise BadUsage(reason)
     engine.address = ""  # release() ends the server
     if options["pidfile"]:
-        Path(options["pidfile"]).write_text(f"{os.getpid()}\n")
+        with open(options["pidfile"], "w") as file:
+            file.write(f"{os.getpid()}\n")
     port, threads = lib.kvcore_port(engine.native), lib.kvcore_threads(engine.native)
     say(f"kvcore {VERSION}, pid {os.getpid()}, port {port}, {threads} network thread{'s' if threads != 1 else ''}")
     if port:
@@ -163,7 +172,8 @@ def serve(engine: Engine, path: Path | None) -> int:
     say(f"{why}, shutting down")
     engine.release_server()
     if options["pidfile"]:
-        Path(options["pidfile"]).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(options["pidfile"])
     say("Every connection is closed, bye")
     engine.release()
     return 0
