@@ -250,11 +250,13 @@ def test_every_head_ends_in_cr_lf(served_kvcore: servers.Server, bad: bytes) -> 
 
 def test_a_reply_above_the_hard_limit_is_not_sent(connect: Connect) -> None:
     c, greedy = connect(), connect()
-    c.must("RPUSH", "big", *["x" * 100] * 5000)
+    c.must("RPUSH", "big", *["x" * 100] * 2000)
     c.must("CONFIG", "SET", "client-output-buffer-limit", "normal 100000 0 0")
     try:
         greedy.send("LRANGE", "big", 0, -1)
         assert greedy.until_closed() == b""
+        c.must("RPUSH", "big", *["x" * 100] * 3000)  # long enough to be written in slices, as the client reads
+        assert len(c.must("LRANGE", "big", 0, -1).items) == 5000
     finally:
         c.must("CONFIG", "SET", "client-output-buffer-limit", "normal 0 0 0")
 

@@ -161,6 +161,8 @@ static int outcome_of(kvcore_client *client, kv_outcome outcome) {
     case KV_OUTCOME_DONE: return client->reply.failed ? KVCORE_NO_MEMORY : KVCORE_DONE;
     case KV_OUTCOME_BLOCKED: return KVCORE_BLOCKED;
     case KV_OUTCOME_PAUSED: return KVCORE_PAUSED;
+    case KV_OUTCOME_MORE:
+    case KV_OUTCOME_AGAIN:       /* never without session->slices */
     case KV_OUTCOME_BUSY: break; /* never without session->nonblocking */
     }
     return KVCORE_DONE;

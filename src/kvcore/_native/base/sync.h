@@ -68,6 +68,9 @@ static inline void kv_mutex_unlock(kv_mutex *mutex) {
     if (atomic_fetch_sub_explicit(&mutex->state, 1, memory_order_release) != 1) kv_mutex_unlock_slow(mutex);
 }
 
+/* Somebody sleeps, or did a moment ago, until this lock is given back. The caller holds it. */
+static inline bool kv_mutex_is_wanted(const kv_mutex *mutex) { return atomic_load_explicit(&mutex->state, memory_order_relaxed) == 2; }
+
 /* A thread waits until *word differs from `seen`, is woken, or `deadline_ns` (CLOCK_MONOTONIC; UINT64_MAX: none) passes.
  * Returns false on time-out. Spurious returns are possible: callers loop. */
 bool kv_wait_word(_Atomic uint32_t *word, uint32_t seen, uint64_t deadline_ns);

@@ -3,6 +3,7 @@
 #include "commands/picks.h"
 #include "commands/scan_options.h"
 #include "engine/errors.h"
+#include "engine/longreply.h"
 
 static bool find(kv_ctx *c, kv_value **v) {
     kv_key key = kv_ctx_key(c, 1);
@@ -56,20 +57,40 @@ static size_t visible_count(kv_ctx *c, const kv_value *v) {
     return v == NULL ? 0 : kv_hash_length(v) - kv_hash_expired_count(v, kv_hash_now(c));
 }
 
+typedef struct hash_walk {
+    bool fields, values;
+    int64_t now_ms; /* what had expired by then is left out, however long the reply takes */
+    kv_hash_iter it;
+} hash_walk;
+_Static_assert(sizeof(hash_walk) <= KV_WALK_BYTES, "the state of a walk has its room");
+
+static void hash_walk_begin(void *state, const kv_value *v) {
+    hash_walk *walk = state;
+    kv_hash_iter_init(&walk->it, v, walk->now_ms);
+}
+
+static size_t hash_walk_write(void *state, kv_reply *reply, size_t items) {
+    hash_walk *walk = state;
+    kv_hash_item item;
+    size_t written = 0;
+    for (; written < items && kv_hash_iter_next(&walk->it, &item); written++) {
+        if (walk->fields) kv_reply_bulk(reply, item.field);
+        if (walk->values) kv_reply_bulk(reply, item.value);
+    }
+    return written;
+}
+
 static void reply_all(kv_ctx *c, bool fields, bool values) {
+    static const kv_walk how = {sizeof(hash_walk), hash_walk_begin, hash_walk_write, NULL};
     kv_value *v;
-    if (!find(c, &v)) return;
+    kv_key key = kv_ctx_key(c, 1);
+    if (!kv_ctx_find_type(c, &key, KV_HASH, KV_FIND_READ, &v)) return;
     size_t count = visible_count(c, v);
     if (fields && values) kv_reply_map(c->reply, count);
     else kv_reply_array(c->reply, count);
     if (count == 0) return;
-    kv_hash_iter it;
-    kv_hash_item item;
-    kv_hash_iter_init(&it, v, kv_hash_now(c));
-    while (kv_hash_iter_next(&it, &item)) {
-        if (fields) kv_reply_bulk(c->reply, item.field);
-        if (values) kv_reply_bulk(c->reply, item.value);
-    }
+    hash_walk walk = {.fields = fields, .values = values, .now_ms = kv_hash_now(c)};
+    kv_ctx_ok(c, kv_ctx_reply_walk(c, &key, v, count, &how, &walk));
 }
 
 void kv_cmd_hgetall(kv_ctx *c) { reply_all(c, true, true); }

@@ -1,6 +1,7 @@
 /* LLEN LINDEX LRANGE LPOS. */
 #include "commands/list_common.h"
 #include "engine/errors.h"
+#include "engine/longreply.h"
 
 void kv_cmd_llen(kv_ctx *c) {
     kv_value *v;
@@ -28,6 +29,27 @@ void kv_cmd_lindex(kv_ctx *c) {
     if (kv_list_iter_end(&it) != KV_OK) kv_ctx_out_of_memory(c);
 }
 
+typedef struct list_walk {
+    int64_t start;
+    kv_list_iter it;
+} list_walk;
+_Static_assert(sizeof(list_walk) <= KV_WALK_BYTES, "the state of a walk has its room");
+
+static void list_walk_begin(void *state, const kv_value *v) {
+    list_walk *walk = state;
+    kv_list_iter_init(&walk->it, v, walk->start, false);
+}
+
+static size_t list_walk_write(void *state, kv_reply *reply, size_t items) {
+    list_walk *walk = state;
+    kv_slice item;
+    size_t written = 0;
+    for (; written < items && kv_list_next(&walk->it, &item); written++) kv_reply_bulk(reply, item);
+    return written;
+}
+
+static kv_status list_walk_end(void *state) { return kv_list_iter_end(&((list_walk *)state)->it); }
+
 /* LRANGE key start stop */
 void kv_cmd_lrange(kv_ctx *c) {
     int64_t start, stop;
@@ -46,11 +68,9 @@ void kv_cmd_lrange(kv_ctx *c) {
     }
     kv_mark mark = kv_reply_defer(c->reply);
     kv_reply_array(c->reply, (size_t)(stop - start + 1));
-    kv_list_iter it;
-    kv_slice item;
-    kv_list_iter_init(&it, v, start, false);
-    for (int64_t i = start; i <= stop && kv_list_next(&it, &item); i++) kv_reply_bulk(c->reply, item);
-    (void)kv_list_cmd_ok(c, mark, kv_list_iter_end(&it));
+    static const kv_walk how = {sizeof(list_walk), list_walk_begin, list_walk_write, list_walk_end};
+    list_walk walk = {.start = start};
+    (void)kv_list_cmd_ok(c, mark, kv_ctx_reply_walk(c, &key, v, (size_t)(stop - start + 1), &how, &walk));
 }
 
 typedef struct lpos_options {

@@ -1,5 +1,6 @@
 /* SADD SREM SMOVE SISMEMBER SMISMEMBER SCARD SMEMBERS SSCAN: sets member by member. */
 #include "commands/scan_options.h"
+#include "engine/longreply.h"
 #include "types/set.h"
 
 /* A new set is built whole before it gets its key. */
@@ -134,15 +135,25 @@ void kv_cmd_scard(kv_ctx *c) {
     if (kv_ctx_find_type(c, &key, KV_SET, KV_FIND_READ, &v)) kv_reply_int(c->reply, v == NULL ? 0 : (int64_t)kv_set_length(v));
 }
 
+static void set_walk_begin(void *state, const kv_value *v) { kv_set_iter_init(state, v); }
+
+static size_t set_walk_write(void *state, kv_reply *reply, size_t items) {
+    kv_slice member;
+    size_t written = 0;
+    for (; written < items && kv_set_next(state, &member); written++) kv_reply_bulk(reply, member);
+    return written;
+}
+
 void kv_cmd_smembers(kv_ctx *c) {
+    static const kv_walk how = {sizeof(kv_set_iter), set_walk_begin, set_walk_write, NULL};
+    _Static_assert(sizeof(kv_set_iter) <= KV_WALK_BYTES, "the state of a walk has its room");
     kv_value *v;
     kv_key key = kv_ctx_key(c, 1);
     if (!kv_ctx_find_type(c, &key, KV_SET, KV_FIND_READ, &v)) return;
     kv_reply_set(c->reply, v == NULL ? 0 : kv_set_length(v));
     if (v == NULL) return;
     kv_set_iter it;
-    kv_slice member;
-    for (kv_set_iter_init(&it, v); kv_set_next(&it, &member);) kv_reply_bulk(c->reply, member);
+    kv_ctx_ok(c, kv_ctx_reply_walk(c, &key, v, kv_set_length(v), &how, &it));
 }
 
 static void scan_visit(void *ctx, kv_slice member) {

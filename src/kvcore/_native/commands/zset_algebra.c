@@ -320,7 +320,7 @@ static void store_entries(kv_ctx *c, const gathering *g, const char *event) {
 
 static void reply_entries(kv_ctx *c, const gathering *g, bool scores) {
     kv_zset_reply_count(c, g->count, scores);
-    for (size_t i = 0; i < g->count; i++) kv_zset_reply_item(c, entry_member(&g->entries[i]), g->entries[i].score, scores);
+    for (size_t i = 0; i < g->count; i++) kv_zset_reply_item(c->reply, entry_member(&g->entries[i]), g->entries[i].score, scores);
 }
 
 static void compute(kv_ctx *c, algebra *a, const char *event) {

@@ -12,10 +12,10 @@ void kv_zset_reply_count(kv_ctx *c, size_t count, bool scores) {
     kv_reply_array(c->reply, scores && !kv_reply_is_resp3(c->reply) ? 2 * count : count);
 }
 
-void kv_zset_reply_item(kv_ctx *c, kv_slice member, double score, bool scores) {
-    if (scores && kv_reply_is_resp3(c->reply)) kv_reply_array(c->reply, 2);
-    kv_reply_bulk(c->reply, member);
-    if (scores) kv_reply_double(c->reply, score);
+void kv_zset_reply_item(kv_reply *reply, kv_slice member, double score, bool scores) {
+    if (scores && kv_reply_is_resp3(reply)) kv_reply_array(reply, 2);
+    kv_reply_bulk(reply, member);
+    if (scores) kv_reply_double(reply, score);
 }
 
 static void store_nothing(kv_ctx *c, const kv_key *key) {

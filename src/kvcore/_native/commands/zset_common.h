@@ -10,7 +10,7 @@ bool kv_zset_find(kv_ctx *c, kv_value **v);
 
 /* The header of a list of `count` members: RESP3 nests pairs, RESP2 flattens them. */
 void kv_zset_reply_count(kv_ctx *c, size_t count, bool scores);
-void kv_zset_reply_item(kv_ctx *c, kv_slice member, double score, bool scores);
+void kv_zset_reply_item(kv_reply *reply, kv_slice member, double score, bool scores);
 
 /* Makes `fresh` (a sorted set in the arena of `key`, whose database kv_ctx_open has opened) the value of `key`, whatever was there, and replies its
  * size; an empty one removes the key. Takes `fresh` over in any case. */

@@ -3,6 +3,7 @@
  * Every form becomes a run of ranks: the range itself gives [first, end), LIMIT cuts it, REV walks it from its far end. */
 #include "commands/zset_common.h"
 #include "engine/errors.h"
+#include "engine/longreply.h"
 
 typedef enum range_kind { BY_UNSET, BY_RANK, BY_SCORE, BY_LEX } range_kind;
 typedef enum direction { DIRECTION_UNSET, FORWARD, REVERSE } direction;
@@ -101,15 +102,35 @@ static run find_run(const kv_value *v, const range_request *r) {
 
 /* ---- handing out ---- */
 
-static void reply_run(kv_ctx *c, const kv_value *v, const range_request *r) {
+typedef struct zset_walk {
+    size_t first;
+    bool reverse, scores;
     kv_zset_iter it;
+} zset_walk;
+_Static_assert(sizeof(zset_walk) <= KV_WALK_BYTES, "the state of a walk has its room");
+
+static void zset_walk_begin(void *state, const kv_value *v) {
+    zset_walk *walk = state;
+    kv_zset_iter_at(&walk->it, v, walk->first, walk->reverse);
+}
+
+static size_t zset_walk_write(void *state, kv_reply *reply, size_t items) {
+    zset_walk *walk = state;
     kv_zset_item item;
+    size_t written = 0;
+    for (; written < items && kv_zset_iter_next(&walk->it, &item); written++)
+        kv_zset_reply_item(reply, item.member, item.score, walk->scores);
+    return written;
+}
+
+static void reply_run(kv_ctx *c, const kv_key *key, const kv_value *v, const range_request *r) {
+    static const kv_walk how = {sizeof(zset_walk), zset_walk_begin, zset_walk_write, NULL};
     run found = {0, 0};
     if (v != NULL) found = find_run(v, r);
     kv_zset_reply_count(c, found.count, r->scores);
     if (found.count == 0) return;
-    kv_zset_iter_at(&it, v, found.first, r->direction == REVERSE);
-    for (size_t i = 0; i < found.count && kv_zset_iter_next(&it, &item); i++) kv_zset_reply_item(c, item.member, item.score, r->scores);
+    zset_walk walk = {.first = found.first, .reverse = r->direction == REVERSE, .scores = r->scores};
+    kv_ctx_ok(c, kv_ctx_reply_walk(c, key, v, found.count, &how, &walk));
 }
 
 static void store_run(kv_ctx *c, const kv_value *v, const range_request *r) {
@@ -141,7 +162,7 @@ static void range(kv_ctx *c, range_request r) {
     kv_key key = kv_ctx_key(c, r.key_arg);
     if (!kv_ctx_find_type(c, &key, KV_ZSET, KV_FIND_READ, &v)) return;
     if (r.store) store_run(c, v, &r);
-    else reply_run(c, v, &r);
+    else reply_run(c, &key, v, &r);
 }
 
 void kv_cmd_zrange(kv_ctx *c) { range(c, (range_request){.key_arg = 1}); }

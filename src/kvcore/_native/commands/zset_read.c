@@ -131,7 +131,7 @@ static void random_repeating(kv_ctx *c, const kv_value *v, uint64_t count, bool 
     kv_zset_item item;
     kv_zset_reply_count(c, (size_t)count, scores);
     for (uint64_t i = 0; i < count && !c->reply->out->failed && kv_zset_random(v, kv_ctx_rng(c), &item); i++)
-        kv_zset_reply_item(c, item.member, item.score, scores);
+        kv_zset_reply_item(c->reply, item.member, item.score, scores);
 }
 
 static void random_distinct(kv_ctx *c, const kv_value *v, uint64_t count, bool scores) {
@@ -152,7 +152,7 @@ static void random_distinct(kv_ctx *c, const kv_value *v, uint64_t count, bool s
     for (uint64_t i = 0; i < count; i++) {
         if (ranks != NULL) kv_zset_iter_at(&it, v, (size_t)ranks[i], false);
         if (!kv_zset_iter_next(&it, &item)) break; /* cannot be: the rank is there */
-        kv_zset_reply_item(c, item.member, item.score, scores);
+        kv_zset_reply_item(c->reply, item.member, item.score, scores);
     }
     kv_free(kv_ctx_mem(c), ranks);
 }

@@ -27,7 +27,8 @@ size_t kv_client_memory_limit(const kv_engine *engine) {
 }
 
 size_t kv_session_held(const kv_session *session) {
-    return session->text_bytes + atomic_load_explicit(&session->shown_tables, memory_order_relaxed) + kv_session_block_bytes(session);
+    return session->text_bytes + atomic_load_explicit(&session->shown_tables, memory_order_relaxed) + kv_session_block_bytes(session) +
+           kv_long_reply_bytes(session);
 }
 
 size_t kv_session_memory(kv_session *session, kv_session_facts *facts) {

@@ -16,6 +16,7 @@
 #include "engine/tracking.h"
 #include "engine/transaction.h"
 #include "engine/unit.h"
+#include "store/pin.h"
 #include "types/hash.h"
 
 #define BATCH 64     /* keys, or container elements times 8, under one hold of a shard's lock: about 100 us */
@@ -78,7 +79,10 @@ static bool expire_batch(kv_engine *engine, unsigned shard_index, unsigned db_in
         shard->now_ms = now;
         more = kv_keydb_expire_due(db, now, BATCH, before_expiry, &c) == BATCH;
         kv_value *v = kv_keydb_due_fields(db, now);
-        if (v != NULL) {
+        if (v != NULL && kv_shard_is_pinned(shard, v)) {
+            kv_shard_advance(shard, v); /* nobody sees those fields meanwhile */
+            more = true;
+        } else if (v != NULL) {
             expire_fields(&c, db, v);
             more |= kv_keydb_due_fields(db, now) != NULL;
         }
@@ -118,6 +122,7 @@ static bool tidy_shard(kv_engine *engine, kv_shard *shard) {
     bool more = false;
     kv_mutex_lock(&shard->lock);
     if (atomic_load_explicit(&shard->has_garbage, memory_order_relaxed)) more = !kv_shard_free_some(shard, BATCH * 8);
+    if (shard->pins != NULL) more |= kv_shard_advance_orphan(shard); /* the client may be slow for ever */
     if (kv_setting(&engine->settings, KV_CFG_ACTIVEREHASHING) != 0 && shard->dbs != NULL)
         for (unsigned d = 0; d < engine->store.db_count; d++)
             if (shard->dbs[d] != NULL && kv_table_is_rehashing(&shard->dbs[d]->keys))

@@ -64,6 +64,8 @@ typedef struct kv_ctx {
     bool in_exec;               /* inside EXEC: blocking commands do not block */
     bool rerun;                 /* a blocked command being tried again on behalf of its session */
     bool blocked;               /* set by kv_ctx_block */
+    bool is_long;               /* only the first slice of the reply is written: session->long_reply has the rest */
+    bool again;                 /* nothing was done: it has to wait for a long reply of somebody else */
     kv_buf *held;               /* with `rerun`: messages to the session itself, which follow its reply; else NULL */
     uint64_t duration_ns;       /* of the handler, once it has run */
     bool limits_set;

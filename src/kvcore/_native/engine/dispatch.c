@@ -10,6 +10,7 @@
 #include "engine/direct.h"
 #include "engine/errors.h"
 #include "engine/evict.h"
+#include "engine/longreply.h"
 #include "engine/monitor.h"
 #include "engine/pubsub_private.h"
 #include "engine/tally.h"
@@ -142,7 +143,7 @@ static inline void run_handler(kv_ctx *c, unsigned weight) {
 static inline void count_call(kv_ctx *c, unsigned weight, uint32_t errors_before) {
     kv_command_stats *owned = owned_stats(c), *stats = owned != NULL ? owned : stats_of(c);
     add(&stats->calls, 1, owned != NULL);
-    if (weight > 0) record_duration(c, stats, owned != NULL, c->duration_ns, weight);
+    if (weight > 0 && !c->is_long) record_duration(c, stats, owned != NULL, c->duration_ns, weight);
     if (c->reply->errors > errors_before) {
         add(&stats->failed, 1, owned != NULL);
         count_error(c);
@@ -150,10 +151,12 @@ static inline void count_call(kv_ctx *c, unsigned weight, uint32_t errors_before
 }
 
 void kv_call(kv_ctx *c) {
+    if (c->in_exec || c->rerun) kv_long_reply_settle(c); /* these cannot wait any more */
     uint32_t errors = c->reply->errors;
     size_t before = c->reply->out->len;
     unsigned weight = timing_weight(c);
     run_handler(c, weight);
+    if (c->again) return;
     if (atomic_load_explicit(&c->engine->monitor_count, memory_order_relaxed) > 0 && !c->rerun &&
         (c->command->flags & (KV_CMD_SKIP_MONITOR | KV_CMD_ADMIN)) == 0)
         kv_monitor_feed(c); /* afterwards, as Valkey does: the commands of a transaction stand before its EXEC */
@@ -161,6 +164,38 @@ void kv_call(kv_ctx *c) {
     count_call(c, weight, errors);
     if (c->session->tracker != NULL && (c->command->flags & KV_CMD_READONLY) != 0) kv_tracking_read(c);
     if (c->in_exec || c->rerun) log_call(c, c->duration_ns, request_bytes(c), c->reply->out->len - before);
+}
+
+/* ---- long replies ---- */
+
+bool kv_long_call_init(kv_long_call *call, const kv_ctx *c) {
+    size_t words = (size_t)c->argc * sizeof *c->argv, request = request_bytes(c);
+    uint8_t *block = kv_malloc(&c->engine->mem, words + request);
+    if (block == NULL) return false;
+    *call = (kv_long_call){.command = c->command, .argv = (kv_slice *)(void *)block, .argc = c->argc, .db = c->db, .request = request};
+    uint8_t *to = block + words;
+    for (int i = 0; i < c->argc; i++) {
+        if (c->argv[i].len > 0) memcpy(to, c->argv[i].ptr, c->argv[i].len);
+        call->argv[i] = kv_slice_of(to, c->argv[i].len);
+        to += c->argv[i].len;
+    }
+    return true;
+}
+
+void kv_long_call_deinit(kv_long_call *call, kv_engine *engine) { kv_free(&engine->mem, call->argv); }
+
+void kv_long_call_ended(kv_session *session, const kv_long_call *call) {
+    kv_unit unit = {0};
+    kv_ctx c = {.engine = session->engine,
+                .session = session,
+                .command = call->command,
+                .argv = call->argv,
+                .argc = call->argc,
+                .db = call->db,
+                .unit = &unit};
+    kv_command_stats *owned = owned_stats(&c);
+    record_duration(&c, owned != NULL ? owned : stats_of(&c), owned != NULL, call->ns, 1);
+    log_call(&c, call->ns, call->request, call->bytes);
 }
 
 /* ---- keys and locks ---- */
@@ -298,14 +333,20 @@ static kv_outcome run(kv_ctx *c) {
     bool writes = (c->command->flags & (KV_CMD_WRITE | KV_CMD_MAY_REPLICATE)) != 0;
     if (!session->nonblocking) kv_unit_lock(c, lock_set(c), writes);
     else if (!kv_unit_trylock(c, lock_set(c), writes)) return KV_OUTCOME_BUSY;
+    if (writes && kv_long_reply_in_the_way(c)) {
+        kv_unlock_shards(c->engine, c->unit->locked);
+        c->unit->locked = 0;
+        return KV_OUTCOME_AGAIN;
+    }
     size_t before = c->reply->out->len;
     kv_call(c);
     kv_unit_finish(c);
     if (c->blocked) return KV_OUTCOME_BLOCKED;
+    if (c->again) return KV_OUTCOME_AGAIN;
     /* CLIENT CACHING is about the next command, or the whole transaction that it begins. */
     if (session->tracker != NULL && !kv_in_multi(session) && strncmp(c->command->full_name, "client|", 7) != 0)
         kv_tracking_command_done(session);
-    log_call(c, c->duration_ns, request_bytes(c), c->reply->out->len - before);
+    if (!c->is_long) log_call(c, c->duration_ns, request_bytes(c), c->reply->out->len - before);
     return KV_OUTCOME_DONE;
 }
 
@@ -341,9 +382,13 @@ static inline bool run_short(kv_ctx *c, size_t request) {
     size_t before = c->reply->out->len;
     unsigned weight = timing_weight(c);
     run_handler(c, weight);
+    if (c->again) {
+        kv_unit_finish_one(c, shard);
+        return true;
+    }
     count_call(c, weight, 0);
     kv_unit_finish_one(c, shard);
-    log_call(c, c->duration_ns, request, c->reply->out->len - before);
+    if (!c->is_long) log_call(c, c->duration_ns, request, c->reply->out->len - before);
     return true;
 }
 
@@ -440,6 +485,13 @@ static inline void want_cron(kv_engine *engine) {
         kv_cron_start(engine);
 }
 
+/* A reply of which the handler has written the first slice. */
+static kv_outcome go_on(kv_session *session, kv_buf *out, size_t start) {
+    if (session->slices) return KV_OUTCOME_MORE;
+    kv_long_reply_finish(session, out, start);
+    return KV_OUTCOME_DONE;
+}
+
 /* `resolution` is what the words stand for, `command` the command if they stand for one. */
 static inline kv_outcome execute(kv_session *session, const kv_command *command, kv_resolution resolution, int argc, const kv_slice *argv,
                                  kv_buf *out) {
@@ -456,31 +508,50 @@ static inline kv_outcome execute(kv_session *session, const kv_command *command,
         size_t request = request_bytes(&c);
         if (session->nonblocking && !is_quick(command, argc, request)) return KV_OUTCOME_BUSY;
         if (run_short(&c, request)) {
+            if (c.again) {
+                out->len = start;
+                return KV_OUTCOME_AGAIN;
+            }
             count_command(session);
             want_cron(engine);
-            return KV_OUTCOME_DONE;
+            return c.is_long ? go_on(session, out, start) : KV_OUTCOME_DONE;
         }
         if (session->nonblocking) return KV_OUTCOME_BUSY;
     }
     kv_outcome outcome = checked(&c, resolution);
     if (outcome == KV_OUTCOME_PAUSED || outcome == KV_OUTCOME_BUSY) return outcome;
+    if (outcome == KV_OUTCOME_AGAIN) {
+        out->len = start;
+        return session->nonblocking ? KV_OUTCOME_BUSY : outcome;
+    }
     if (outcome == KV_OUTCOME_BLOCKED)
         return outcome; /* another thread may be serving it at this moment: the session is not to be touched */
     apply_reply_mode(session, c.command, out, start);
     show_state(session);
     count_command(session);
     want_cron(engine);
-    return outcome;
+    return c.is_long ? go_on(session, out, start) : outcome;
 }
 
 kv_outcome kv_execute(kv_session *session, int argc, const kv_slice *argv, kv_buf *out) {
     const kv_command *command;
     kv_resolution resolution = kv_command_resolve(session->engine->commands, argc, argv, &command);
-    return execute(session, command, resolution, argc, argv, out);
+    kv_outcome outcome = execute(session, command, resolution, argc, argv, out);
+    while (outcome == KV_OUTCOME_AGAIN && !session->slices) {
+        kv_long_reply_yield();
+        outcome = execute(session, command, resolution, argc, argv, out);
+    }
+    return outcome;
 }
 
 kv_outcome kv_execute_as(kv_session *session, const kv_command *command, int argc, const kv_slice *argv, kv_buf *out) {
-    return execute(session, command, kv_command_arity_fits(command, argc) ? KV_RESOLVED : KV_WRONG_ARITY, argc, argv, out);
+    kv_resolution resolution = kv_command_arity_fits(command, argc) ? KV_RESOLVED : KV_WRONG_ARITY;
+    kv_outcome outcome = execute(session, command, resolution, argc, argv, out);
+    while (outcome == KV_OUTCOME_AGAIN && !session->slices) {
+        kv_long_reply_yield();
+        outcome = execute(session, command, resolution, argc, argv, out);
+    }
+    return outcome;
 }
 
 void kv_prefetch(kv_session *session, const kv_slice *keys, size_t count, kv_hint hints[KV_BATCH]) {

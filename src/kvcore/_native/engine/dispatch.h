@@ -12,7 +12,9 @@ typedef enum kv_outcome {
     KV_OUTCOME_DONE,    /* the reply is in `out` (nothing when CLIENT REPLY says so) */
     KV_OUTCOME_BLOCKED, /* the session waits: its reply will come to the mailbox, then block_state is DONE and it is woken */
     KV_OUTCOME_PAUSED,  /* CLIENT PAUSE holds this command back: try again after pause_until_ms or a wake */
-    KV_OUTCOME_BUSY /* only with session->nonblocking: it would wait for a lock or may take long. Nothing was done: call again without */
+    KV_OUTCOME_MORE,    /* only with session->slices: `out` has the first slice of the reply, ask kv_long_reply_more for the others first */
+    KV_OUTCOME_AGAIN, /* only with session->slices: it would change a value that is being read in slices. Nothing was done: call again soon */
+    KV_OUTCOME_BUSY   /* only with session->nonblocking: it would wait for a lock or may take long. Nothing was done: call again without */
 } kv_outcome;
 
 /* Run one command. argv's bytes must stay until the call returns (a blocked command keeps its own copy). No lock held by the caller.
@@ -20,6 +22,11 @@ typedef enum kv_outcome {
 kv_outcome kv_execute(kv_session *session, int argc, const kv_slice *argv, kv_buf *out);
 /* The same when the caller has looked the command up (a top-level one without subcommands); argv[0] is its name. */
 kv_outcome kv_execute_as(kv_session *session, const kv_command *command, int argc, const kv_slice *argv, kv_buf *out);
+
+/* Adds the next slice of session->long_reply to `out`: MORE, or DONE when that was the last. Meanwhile the session runs nothing else and gets no mail
+ * into `out`. When memory runs out, `out` fails. Owner's thread, no lock held. */
+kv_outcome kv_long_reply_more(kv_session *session, kv_buf *out);
+size_t kv_long_reply_bytes(const kv_session *session); /* that it holds. Owner's thread */
 
 /* Prepare a pipeline: hash the keys (the first arguments of its commands), touch their buckets, then their entries, so that they are in the caches when
  * the commands run; each step overlaps the cache misses of all keys. Shards that are taken are left out. Fills `hints`, which the session uses
@@ -48,6 +55,18 @@ uint64_t kv_session_block_deadline(const kv_session *session);
 size_t kv_session_block_bytes(const kv_session *session);
 
 /* ---- for the engine's own files ---- */
+/* What the logs are told of a long reply when it has ended: its command's words are gone by then. */
+typedef struct kv_long_call {
+    const kv_command *command;
+    kv_slice *argv; /* one block with the bytes */
+    int argc;
+    int db;
+    size_t request, bytes;
+    uint64_t ns; /* of all slices */
+} kv_long_call;
+bool kv_long_call_init(kv_long_call *call, const kv_ctx *c);
+void kv_long_call_ended(kv_session *session, const kv_long_call *call);
+void kv_long_call_deinit(kv_long_call *call, kv_engine *engine);
 void kv_lock_shards(kv_engine *engine, uint64_t mask);
 void kv_unlock_shards(kv_engine *engine, uint64_t mask);
 /* A unit of the engine itself (active expiry, eviction, lazy free): locks `mask`, no session. End it with kv_unit_end. */

@@ -7,6 +7,7 @@
 #include "engine/blocking.h"
 #include "engine/client_memory.h"
 #include "engine/dispatch.h"
+#include "engine/longreply.h"
 #include "engine/pubsub.h"
 #include "engine/tally.h"
 #include "engine/tracking.h"
@@ -108,6 +109,7 @@ void kv_session_release(kv_session *session) {
 /* Leave every table of the engine that knows this session. */
 static void leave_tables(kv_session *session) {
     if (session->ticket != NULL) kv_session_stop_waiting(session);
+    if (session->long_reply != NULL) kv_long_reply_cancel(session);
     kv_transaction_discard(session);
     kv_pubsub_leave(session);
     kv_tracking_leave(session);

@@ -47,6 +47,7 @@ struct kv_ticket;      /* engine/blocking.h: what a blocked session waits for */
 struct kv_subscriber;  /* engine/pubsub.h */
 struct kv_tracker;     /* engine/tracking.h */
 struct kv_tally;       /* engine/tally.h */
+struct kv_long_reply;  /* engine/longreply.h */
 
 typedef struct kv_session {
     /* owner only */
@@ -70,6 +71,8 @@ typedef struct kv_session {
     kv_reply_mode reply_mode;
     struct kv_transaction *transaction; /* NULL outside MULTI and without WATCH */
     struct kv_ticket *ticket;           /* what it is blocked on */
+    struct kv_long_reply *long_reply;   /* what is still to come of its last reply; NULL: nothing */
+    bool slices;                        /* its owner takes long replies in slices, and tries again what would have to wait for one */
     kv_buf served;                      /* in-process: the reply of a command that had blocked. Belongs to whoever is SERVING meanwhile */
     struct kv_subscriber *subscriber;   /* NULL: nothing subscribed */
     struct kv_tracker *tracker;         /* NULL: no client-side caching */

@@ -10,6 +10,7 @@
 #include "engine/transaction.h"
 
 #include "engine/keymap.h"
+#include "engine/longreply.h"
 #include "engine/unit.h"
 
 typedef struct kv_watch {
@@ -258,19 +259,32 @@ static bool watched_key_expired(kv_ctx *c, const kv_transaction *tx) {
     return false;
 }
 
+static kv_ctx ctx_of(kv_ctx *c, const kv_queued *queued) {
+    return (kv_ctx){.engine = c->engine,
+                    .session = c->session,
+                    .command = queued->command,
+                    .argv = queued->argv,
+                    .argc = queued->argc,
+                    .db = c->session->db,
+                    .reply = c->reply,
+                    .unit = c->unit,
+                    .in_exec = true,
+                    .key_refs = queued->refs,
+                    .key_hashes = queued->hashes,
+                    .key_count = queued->key_count};
+}
+
+/* A value that the transaction is going to change is being read in slices: kv_long_reply_in_the_way. */
+static bool must_wait(kv_ctx *c, const kv_transaction *tx) {
+    for (size_t i = 0; i < tx->count; i++) {
+        kv_ctx one = ctx_of(c, tx->queue[i]);
+        if (kv_long_reply_in_the_way(&one)) return true;
+    }
+    return false;
+}
+
 static void run_queued(kv_ctx *c, const kv_queued *queued) {
-    kv_ctx one = {.engine = c->engine,
-                  .session = c->session,
-                  .command = queued->command,
-                  .argv = queued->argv,
-                  .argc = queued->argc,
-                  .db = c->session->db,
-                  .reply = c->reply,
-                  .unit = c->unit,
-                  .in_exec = true,
-                  .key_refs = queued->refs,
-                  .key_hashes = queued->hashes,
-                  .key_count = queued->key_count};
+    kv_ctx one = ctx_of(c, queued);
     size_t before = c->reply->out->len;
     uint32_t errors = c->reply->errors;
     kv_call(&one);
@@ -287,6 +301,12 @@ void kv_transaction_exec(kv_ctx *c) {
         return;
     }
     kv_unit_lock(c, lock_set(c->engine, tx), (tx->flags & (KV_CMD_WRITE | KV_CMD_MAY_REPLICATE)) != 0);
+    if (must_wait(c, tx)) {
+        kv_unlock_shards(c->engine, c->unit->locked);
+        c->unit->locked = 0;
+        c->again = true;
+        return;
+    }
     bool changed = watched_key_expired(c, tx) || atomic_load_explicit(&session->dirty_cas, memory_order_relaxed);
     unwatch_all(session, c->unit->locked);
     if (changed) {

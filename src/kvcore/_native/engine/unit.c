@@ -83,7 +83,7 @@ bool kv_unit_lock_one(kv_ctx *c, kv_shard *shard, bool writes, bool wait) {
 #endif
     if (wait) kv_mutex_lock(&shard->lock);
     else if (!kv_mutex_trylock(&shard->lock)) return false;
-    if (shard->waiters != NULL && writes) {
+    if ((shard->waiters != NULL || shard->pins != NULL) && writes) {
         kv_mutex_unlock(&shard->lock);
         return false;
     }

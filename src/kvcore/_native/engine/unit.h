@@ -14,7 +14,7 @@ bool kv_unit_trylock(kv_ctx *c, uint64_t mask, bool writes);
 void kv_unit_finish(kv_ctx *c);
 
 /* The same for a unit that needs one shard. False with the shard unlocked: it is taken (`wait` false), or a writer there may have to serve clients that
- * wait in other shards, too: ask kv_unit_lock or kv_unit_trylock. */
+ * wait in other shards, too, or may have to wait for a long reply: ask kv_unit_lock or kv_unit_trylock. */
 bool kv_unit_lock_one(kv_ctx *c, kv_shard *shard, bool writes, bool wait);
 void kv_unit_finish_one(kv_ctx *c, kv_shard *shard); /* nobody waits in the shard */
 

@@ -92,6 +92,7 @@ kv_connection *kv_connection_create(kv_loop *loop, int fd, const char *address, 
     }
     kv_session *session = connection->session;
     session->tally = loop->tally;
+    session->slices = true;
     kv_mutex_lock(&loop->engine->clients_lock);
     snprintf(session->address, sizeof session->address, "%s", address);
     snprintf(session->local_address, sizeof session->local_address, "%s", local_address);
@@ -233,7 +234,7 @@ static void close_over_limit(kv_connection *connection) {
 
 /* Before sending: the hard limit is about what a client makes the server gather, whatever the kernel would take of it. */
 static void check_hard_limit(kv_connection *connection) {
-    size_t unsent = connection->out.len - connection->out_sent;
+    size_t unsent = connection->out.len - connection->out_sent + kv_long_reply_bytes(connection->session);
     if (unsent < OUT_KEEP || !connection->session->authenticated) return;
     int64_t limits[3];
     output_limits(connection, limits);
@@ -412,6 +413,15 @@ static bool run_one(kv_connection *connection) {
         set_blocked(connection, false, true);
         return false;
     }
+    if (outcome == KV_OUTCOME_AGAIN) {
+        kv_request_back(request, before);
+        kv_loop_make_ready(connection->loop, connection);
+        return false;
+    }
+    if (outcome == KV_OUTCOME_MORE) {
+        kv_loop_make_ready(connection->loop, connection);
+        return false; /* and no mail in the middle of the reply */
+    }
     if (outcome == KV_OUTCOME_BLOCKED) {
         set_blocked(connection, true, false);
         if (!kv_session_block_ended(session)) return false;
@@ -421,8 +431,24 @@ static bool run_one(kv_connection *connection) {
     return true;
 }
 
+/* The next slice of a long reply, when the client has read most of what it was sent. False: there is more to come. */
+static bool continue_reply(kv_connection *connection) {
+    kv_session *session = connection->session;
+    if (session->long_reply == NULL) return true;
+    if (connection->out.len - connection->out_sent > FLUSH_AT)
+        connection->held_back = true; /* settle() goes on when it has sent most of it */
+    if (connection->held_back) return false;
+    if (kv_long_reply_more(session, &connection->out) == KV_OUTCOME_MORE) {
+        kv_loop_make_ready(connection->loop, connection);
+        return false;
+    }
+    if (atomic_load_explicit(&session->mail_len, memory_order_acquire) > 0) kv_session_drain(session, &connection->out);
+    return true;
+}
+
 static void run_turn(kv_connection *connection) {
     kv_session *session = connection->session;
+    if (!is_closing(connection) && !continue_reply(connection)) return;
     int left = COMMANDS_A_TURN;
     while (left > 0 && !connection->blocked && !connection->paused && !connection->held_back && !is_closing(connection)) {
         if (!run_one(connection)) break;
@@ -437,7 +463,7 @@ static void run_turn(kv_connection *connection) {
     }
     session->hint_count = 0; /* the bytes that they point at may move now */
     kv_ahead_drop(&connection->loop->ahead);
-    if (left < COMMANDS_A_TURN || connection->blocked) {
+    if (left < COMMANDS_A_TURN || connection->blocked || session->long_reply != NULL) {
         kv_clock *clock = &engine_of(connection)->clock;
         atomic_store_explicit(&session->last_command_ms, kv_clock_ms_at(clock, kv_clock_ticks(clock)), memory_order_relaxed);
         connection->since_ms = connection->loop->now_ms;
@@ -515,7 +541,7 @@ void kv_connection_woken(kv_connection *connection) {
     borrow_buffers(connection);
     if (connection->paused) connection->loop->look_at_waiting = true; /* the pause may be over */
     bool resumed = connection->blocked && kv_session_block_ended(session);
-    kv_session_drain(session, &connection->out);
+    if (session->long_reply == NULL) kv_session_drain(session, &connection->out); /* else when that is complete */
     if (resumed) {
         set_blocked(connection, false, false);
         run_turn(connection);

@@ -12,20 +12,22 @@
  *   a member of a set, a field      its slot in the container's table, a field also its place in the heap
  *   an overflow bucket, an array    the bucket before it, the table
  *
- * and nobody else: outside the lock no pointer into the key space is kept, for any command of another client may free what it points to. So a step
- * is no more to the others than the removal of a key and its return. Sorted sets, lists of several nodes and what waits to be freed stay where they are: slabs
+ * and nobody else: outside the lock no pointer into the key space is kept, for any command of another client may free what it points to; but for the
+ * readers of pinned containers (store/pin.h), which stay where they are. So a step is no more to the others than the removal of a key and its return. Sorted sets, lists of several nodes and what waits to be freed stay where they are: slabs
  * that hold such blocks are opened again at the end of the round.
  *
  * Nothing is allocated that could fail: kv_arena_move takes free room of slabs that exist, or leaves the block. */
 #include "ds/intset.h"
 #include "ds/listpack.h"
 #include "store/keydb.h"
+#include "store/pin.h"
 #include "types/compact.h"
 #include "types/string.h"
 
 enum { CLASSES_A_STEP = 8, LEAST_WASTE = 64 << 10 };
 
-static void move_value(kv_value *v, kv_arena *arena, kv_compact *step) {
+static void move_value(kv_shard *shard, kv_value *v, kv_arena *arena, kv_compact *step) {
+    if (shard->pins != NULL && kv_shard_is_pinned(shard, v)) return;
     switch ((kv_enc)v->enc) {
     case KV_ENC_RAW: v->u.ptr = kv_arena_move(arena, v->u.ptr, kv_str_block(v->u.ptr)); return;
     case KV_ENC_LISTPACK: v->u.ptr = kv_arena_move(arena, v->u.ptr, kv_lp_bytes(v->u.ptr)); return;
@@ -54,7 +56,7 @@ static void *move_entry(void *arg, void *entry) {
             kv_heap_replace(&db->expires, kv_entry_expire_pos(v), v);
         if (kv_entry_field_pos(v) != KV_POS_NONE) kv_heap_replace(&db->fields, kv_entry_field_pos(v), v);
     }
-    if ((v->flags & KV_VALUE_EMBEDDED) == 0) move_value(v, db->arena, w->step);
+    if ((v->flags & KV_VALUE_EMBEDDED) == 0) move_value(db->shard, v, db->arena, w->step);
     return v;
 }
 

@@ -6,6 +6,7 @@
  *
  * A node needs memory, and that may be short just when it is wanted. Then the container is freed at once: slow, but never leaked. */
 #include "store/keydb.h"
+#include "store/pin.h"
 
 enum { SMALL_LENGTH = 64, DRAIN_STEP = 64 };
 
@@ -19,6 +20,7 @@ static bool is_big(const kv_value *v) {
 }
 
 void kv_shard_dispose_value(kv_shard *shard, kv_value value) {
+    if (shard->pins != NULL && kv_shard_leave_to_pin(shard, &value)) return;
     if (is_big(&value)) {
         kv_garbage *node = kv_arena_alloc(shard->arena, sizeof *node);
         if (node != NULL) {

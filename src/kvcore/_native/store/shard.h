@@ -44,10 +44,10 @@ struct kv_shard {
     _Atomic uint64_t calls[KV_SHARD_CALLS]; /* the engine's: its direct calls */
     /* 64 */
     struct kv_store *store;
+    struct kv_pin *pins;          /* store/pin.h: containers that are being read piece by piece */
     void *waiters;                /* the engine's: clients blocked on keys of this shard */
     void *watchers;               /* the engine's: WATCHed keys of this shard */
     _Atomic(kv_arena *) arena;    /* NULL until the first kv_shard_db_open; any thread may ask for its size */
-    kv_keydb_counts *counts;      /* store->db_count; any thread */
     kv_garbage *garbage;          /* big values to be freed in steps */
     kv_keydb *flushed;            /* whole databases to be freed in steps */
     _Atomic size_t garbage_count; /* big values and flushed keys in them; with the next two, written under the lock, read by any thread */
@@ -56,6 +56,9 @@ struct kv_shard {
     _Atomic uint64_t misses;        /* of reading commands */
     kv_rng rng;
     kv_compaction compaction;
+    kv_keydb_counts *counts;  /* store->db_count; any thread */
+    uint64_t wanted_hash;     /* the engine's: of a key that a writer waits for until its readers are done ... */
+    uint64_t wanted_until_ns; /* ... tried last a moment before this time; 0: none */
 } __attribute__((aligned(64)));
 _Static_assert(offsetof(struct kv_shard, store) == 64, "what every command writes is one line");
 
