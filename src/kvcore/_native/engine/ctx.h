@@ -87,7 +87,7 @@ static inline void kv_ctx_begin(kv_ctx *c, struct kv_engine *engine, struct kv_s
     c->key_count = c->key_cursor = 0;
     c->key_refs = NULL;
     c->key_hashes = NULL;
-    c->in_exec = c->rerun = c->blocked = false;
+    c->in_exec = c->rerun = c->blocked = c->is_long = c->again = false;
     c->held = NULL;
     c->duration_ns = 0;
     c->limits_set = false;
