@@ -227,6 +227,31 @@ static void fields_expire_meanwhile(scene *s) {
     RUN(&s->other, ":5997|", "HLEN big");
 }
 
+/* The background thread moves blocks together (store/compact.c), but not those that somebody is reading. */
+static void compaction_meanwhile(scene *s) {
+    for (int kind = 1; kind < 3; kind++) {
+        RUN(&s->other, NULL, "DEL big filler");
+        for (int i = 0; i < 3 * ITEMS; i++) {
+            const char *key = i % 3 ? "filler" : "big";
+            if (kind == 1) RUN(&s->other, NULL, "HSET %s f%d v%d", key, i, i);
+            else RUN(&s->other, NULL, "SADD %s m%d", key, i);
+        }
+        RUN(&s->other, ":1|", "DEL filler");
+        while (kv_cron_round(s->engine, 1000)) continue;
+        begin(s, kind);
+        for (unsigned i = 0; i < s->engine->store.shard_count; i++) {
+            kv_shard *shard = &s->engine->store.shards[i];
+            kv_mutex_lock(&shard->lock);
+            while (kv_shard_compact(shard, 128)) continue;
+            kv_mutex_unlock(&shard->lock);
+        }
+        finish(s);
+        nothing_left(s);
+        kv_buf_clear(&s->got);
+        CHECK(ask(&s->other, reads[kind], &s->got) == KV_OUTCOME_DONE && same(&s->got, &s->whole));
+    }
+}
+
 static void given_up(scene *s) {
     for (int kind = 0; kind < KINDS; kind++) {
         fill(&s->other, kind, "big");
@@ -352,13 +377,14 @@ static void threads(double seconds) {
 
 int main(void) {
     const char *longer = getenv("ENGINE_SECONDS");
-    scene s = scene_open("databases 2\n");
+    scene s = scene_open("databases 2\nshards 2\n");
     key_goes_meanwhile(&s);
     two_readers(&s);
     writers_wait(&s);
     readers_queue_behind_writers(&s);
     served_into_a_pinned_list(&s);
     fields_expire_meanwhile(&s);
+    compaction_meanwhile(&s);
     given_up(&s);
     scene_close(&s);
     compressed_list();
