@@ -24,7 +24,7 @@ TITLES = {
 
 def run(settings: Settings) -> None:
     keys = settings.count(1_000_000, 200_000, 1000)
-    rounds, seconds = settings.turns(9, 3), 0.5 * min(settings.scale, 1.0)
+    rounds, seconds = settings.turns(9, 3), max(0.1, 0.5 * min(settings.scale, 1.0))
     with progress("building bench_threads"):
         program = native.build("bench_threads")
     with progress("bench_threads"):
@@ -36,7 +36,7 @@ def run(settings: Settings) -> None:
     say(f"{'':26} {'1 thread':>12} {'2 threads':>12}  times   millions a second")
     for kind in dict.fromkeys(kind for kind, _ in rates):
         one, two = rates[kind, 1], rates[kind, 2]
-        times = [b / a for a, b in zip(one, two, strict=True)]  # of the same round: noise hits both alike
+        times = [b / a if a else 0.0 for a, b in zip(one, two, strict=True)]  # of the same round: noise hits both alike
         figures[kind] = {
             "one_thread_per_s": round(median(one)),
             "two_threads_per_s": round(median(two)),
