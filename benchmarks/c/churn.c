@@ -1,7 +1,7 @@
 /* What an allocator holds beside what was asked for, after churn. Figures of docs/design/memory.md.
  *
  *   gcc -std=gnu11 -O2 -Isrc/kvcore/_native benchmarks/c/churn.c src/kvcore/_native/base/{arena,pages,mem,sync,rng}.c -pthread -lm -o build/churn
- *   build/churn (arena|compact|malloc) (1|2|3)        
+ *   build/churn (arena|compact|malloc) (1|2|3)
  *   LD_PRELOAD=libjemalloc.so.2 MALLOC_CONF=background_thread:true build/churn malloc 1
  *
  * One trace for all: sizes spread evenly over their logarithm until 100 MiB are live, a random half is freed, and sizes of another range come until

@@ -207,6 +207,39 @@ static void compacts(uint64_t seed) {
     CHECK(atomic_load(&mem.used) == 0);
 }
 
+/* Chunks that fill up become huge pages where the kernel has them; what was in them stays, and so it does when most of them goes back. */
+static void promotes(bool refused) {
+    enum { N = 3000 };
+    kv_mem mem;
+    kv_rng rng;
+    kv_mem_init(&mem);
+    kv_rng_seed(&rng, 9);
+    if (refused) kv_span_refuse_huge(&mem);
+    kv_arena *arena = kv_arena_create(&mem);
+    static block blocks[N];
+    for (int i = 0; i < N; i++) {
+        blocks[i].bytes = 2048;
+        CHECK((blocks[i].ptr = kv_arena_alloc(arena, blocks[i].bytes)) != NULL);
+        fill(&blocks[i], &rng);
+        if (i % 700 == 0) kv_span_promote(&mem, 1);
+    }
+#ifndef KV_PLAIN_MALLOC
+    CHECK((mem.pool.ripe == NULL) == refused);
+#endif
+    kv_span_promote(&mem, 100);
+    CHECK(kv_page_pool_check(&mem) && kv_arena_check(arena));
+    for (int i = 0; i < N; i++) {
+        check_bytes(&blocks[i], blocks[i].bytes);
+        if (i % 8 != 0) kv_arena_free(arena, blocks[i].ptr, blocks[i].bytes), blocks[i].ptr = NULL;
+    }
+    kv_span_purge(&mem);
+    kv_span_promote(&mem, 100);
+    CHECK(kv_page_pool_check(&mem) && kv_arena_check(arena));
+    for (int i = 0; i < N; i += 8) check_bytes(&blocks[i], blocks[i].bytes);
+    kv_arena_destroy(arena);
+    CHECK(atomic_load(&mem.used) == 0 && mem.pool.chunks == 0 && mem.pool.ripe == NULL);
+}
+
 static void many_small_arenas(void) {
     kv_mem mem;
     kv_mem_init(&mem);
@@ -317,6 +350,8 @@ int main(void) {
     accounts();
     empties_go_back();
     for (uint64_t seed = 1; seed <= 3; seed++) compacts(seed);
+    promotes(false);
+    promotes(true);
     grows_through_classes();
     rests();
     many_small_arenas();

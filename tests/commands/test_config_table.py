@@ -20,7 +20,17 @@ OPTIONS = {name: option for name, option in config.real(DECLARED).items() if not
 
 # What the test's own server was started with, and what differs on purpose: no persistence, as many threads as help,
 # and values that move when their slabs are sparse.
-OTHER_DEFAULTS = {"activedefrag", "bind", "dir", "enable-debug-command", "io-threads", "pidfile", "port", "save"}
+OTHER_DEFAULTS = {
+    "activedefrag",
+    "disable-thp",
+    "bind",
+    "dir",
+    "enable-debug-command",
+    "io-threads",
+    "pidfile",
+    "port",
+    "save",
+}
 # Setting these would touch listeners, files or the process: only their names and defaults are compared.
 NOT_PROBED = {
     "bind",

@@ -3,10 +3,12 @@
 #define _GNU_SOURCE 1 /* mremap */
 #include "base/mem.h"
 #include "base/pages.h"
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 void kv_mem_init(kv_mem *mem) {
     memset(mem, 0, sizeof *mem);
@@ -66,6 +68,15 @@ void kv_free(kv_mem *mem, void *ptr) {
     if (ptr == NULL) return;
     kvi_mem_count_down(mem, malloc_usable_size(ptr));
     free(ptr);
+}
+
+bool kvi_huge_pages_offered(void) {
+    char text[64] = {0};
+    int file = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
+    if (file < 0) return false;
+    ssize_t length = read(file, text, sizeof text - 1);
+    close(file);
+    return length > 0 && strstr(text, "[never]") == NULL;
 }
 
 /* An aligned mapping is cut out of a larger one. The plain call is tried first: the kernel often continues below the last aligned

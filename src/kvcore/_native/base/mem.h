@@ -20,6 +20,8 @@ typedef struct kv_page_pool {
     size_t chunks;                    /* all of them, full ones too */
     size_t empty;                     /* chunks with no page in use */
     size_t pages_used, pages_dirty;   /* handed out; free but not yet given back to the system */
+    struct kv_chunk *ripe;            /* filled up, to be made one huge page (kv_span_promote) */
+    uint8_t huge;                     /* 0: the kernel was not asked yet; 1: it offers huge pages; 2: it does not, or they are not wanted */
     uint64_t purged_ms;               /* when free pages were last given back */
     uint64_t requests, requests_seen; /* spans handed out, in all and at the last kv_span_rest */
 } kv_page_pool;

@@ -13,7 +13,9 @@
  * for the next request while they are few against those in use (purge_when_due). Empty chunks are unmapped but for one
  * and a 64th of all, and every one when nothing is in use: closing the last arena leaves nothing mapped.
  *
- * The first chunks forbid huge pages (a store with ten keys must not cost 2 MiB), later ones ask for them.
+ * Huge pages. A chunk is made of small pages, so that what is not used is not there, until it is nearly full; then it is ripe, and a background thread
+ * has the kernel make it one huge page (kv_span_promote). From BIG_POOL chunks on new ones are huge at once: what the last of them holds in vain is
+ * less than a hundredth then. A chunk of which a quarter is given back is made of small pages again, or the kernel would fill it up.
  *
  * Invariants: free_pages and longest agree with the bitmap; a chunk is in exactly the list of its longest run, or in none when full;
  * the pool's counts are the sums over its chunks. */
@@ -29,7 +31,10 @@
 #endif
 
 enum { PAGES = KV_CHUNK / KV_PAGE, HEADER_PAGES = 4, USABLE = PAGES - HEADER_PAGES, WORDS = PAGES / 64, LISTS = 10, LOOKS = 4 };
-enum { SMALL_CHUNKS = 16 }; /* chunks before huge pages are asked for: 32 MiB */
+enum { BIG_POOL = 128 /* chunks: 256 MiB */, RIPE_FREE = USABLE / 16, TORN_PAGES = USABLE / 4 };
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* since Linux 6.1; before, an advised chunk has to wait for khugepaged */
+#endif
 
 typedef struct kv_chunk {
     struct kv_chunk *next, *prev;
@@ -37,6 +42,9 @@ typedef struct kv_chunk {
     uint16_t free_pages, dirty_pages; /* dirty <= free */
     uint16_t longest;                 /* longest free run */
     uint16_t magic;
+    struct kv_chunk *ripe_next; /* in the pool's list when is_ripe */
+    bool is_ripe, is_huge;
+    bool is_busy; /* being promoted, without the lock: must stay mapped */
 } kv_chunk;
 _Static_assert(sizeof(kv_chunk) <= HEADER_PAGES * sizeof(kv_span), "the chunk's own fields fit in the spans of its header pages");
 enum { MAGIC = 0x6b76 };
@@ -117,12 +125,33 @@ static void relist(kv_page_pool *pool, kv_chunk *chunk) {
 
 /* ---- chunks ---- */
 
+static bool huge_wanted(kv_page_pool *pool) {
+    if (pool->huge == 0) pool->huge = kvi_huge_pages_offered() ? 1 : 2;
+    return pool->huge == 1;
+}
+
+static void ripen(kv_page_pool *pool, kv_chunk *chunk) {
+    if (chunk->is_huge || chunk->is_ripe || chunk->is_busy || chunk->free_pages > RIPE_FREE || pool->huge == 2) return;
+    chunk->is_ripe = true;
+    chunk->ripe_next = pool->ripe;
+    pool->ripe = chunk;
+}
+
+static void unripen(kv_page_pool *pool, kv_chunk *chunk) {
+    if (!chunk->is_ripe) return;
+    kv_chunk **at = &pool->ripe;
+    while (*at != chunk) at = &(*at)->ripe_next;
+    *at = chunk->ripe_next;
+    chunk->is_ripe = false;
+}
+
 static kv_chunk *chunk_create(kv_mem *mem) {
     kv_page_pool *pool = &mem->pool;
     if (kv_mem_fault(mem)) return NULL;
     kv_chunk *chunk = kvi_map_aligned(KV_CHUNK, KV_CHUNK); /* not counted: a chunk is address space, spans are what is used */
     if (chunk == NULL) return NULL;
-    madvise(chunk, KV_CHUNK, pool->chunks < SMALL_CHUNKS ? MADV_NOHUGEPAGE : MADV_HUGEPAGE); /* advice: a refusal does no harm */
+    chunk->is_huge = pool->chunks >= BIG_POOL && huge_wanted(pool);
+    madvise(chunk, KV_CHUNK, chunk->is_huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE); /* advice: a refusal does no harm */
     set_bits(chunk, HEADER_PAGES, USABLE, true);
     chunk->free_pages = USABLE;
     chunk->magic = MAGIC;
@@ -135,6 +164,7 @@ static kv_chunk *chunk_create(kv_mem *mem) {
 static void chunk_destroy(kv_mem *mem, kv_chunk *chunk) {
     kv_page_pool *pool = &mem->pool;
     unlist(pool, chunk);
+    unripen(pool, chunk);
     pool->chunks--;
     pool->empty--;
     pool->pages_dirty -= chunk->dirty_pages;
@@ -145,6 +175,10 @@ static void chunk_destroy(kv_mem *mem, kv_chunk *chunk) {
 /* Gives the free pages of a chunk back. */
 static void chunk_purge(kv_page_pool *pool, kv_chunk *chunk) {
     unsigned end;
+    if (chunk->is_huge && chunk->free_pages >= TORN_PAGES) {
+        madvise(chunk, KV_CHUNK, MADV_NOHUGEPAGE);
+        chunk->is_huge = false;
+    }
     for (unsigned at = next_bit(chunk, 0, true); at < PAGES; at = next_bit(chunk, end, true)) {
         end = next_bit(chunk, at, false);
         madvise((uint8_t *)chunk + at * KV_PAGE, (end - at) * KV_PAGE, MADV_DONTNEED);
@@ -163,7 +197,7 @@ static void purge_down_to(kv_page_pool *pool, size_t dirty) {
  * them in again. So there is a soft limit, looked at ten times a second, and a hard one. What is left below the soft limit goes back when
  * nobody has asked for pages for a while (kv_span_rest). */
 static void purge_when_due(kv_page_pool *pool) {
-    size_t soft = 128 + pool->pages_used / 128, hard = 1024 + pool->pages_used / 8;
+    size_t soft = 64 + pool->pages_used / 256, hard = 512 + pool->pages_used / 16;
     if (pool->pages_dirty <= soft) return;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
@@ -208,6 +242,7 @@ kv_span *kv_span_alloc(kv_mem *mem, unsigned pages) {
         pool->pages_used += pages;
         pool->requests++;
         relist(pool, chunk);
+        ripen(pool, chunk);
         span = (kv_span *)chunk + at;
     }
     kv_mutex_unlock(&pool->lock);
@@ -219,6 +254,14 @@ kv_span *kv_span_alloc(kv_mem *mem, unsigned pages) {
     kvi_mem_count_up(mem, bytes);
     atomic_fetch_add_explicit(&mem->mapped, bytes, memory_order_relaxed);
     return span;
+}
+
+/* The empty chunks that were kept. */
+static void destroy_empty(kv_mem *mem) {
+    for (kv_chunk *chunk = mem->pool.by_run[list_of(USABLE)], *next; chunk != NULL; chunk = next) {
+        next = chunk->next;
+        if (!chunk->is_busy) chunk_destroy(mem, chunk);
+    }
 }
 
 void kv_span_free(kv_mem *mem, kv_span *span) {
@@ -237,10 +280,9 @@ void kv_span_free(kv_mem *mem, kv_span *span) {
     relist(pool, chunk);
     if (chunk->free_pages == USABLE) {
         pool->empty++;
-        if (pool->empty > 1 + pool->chunks / 64 || pool->pages_used == 0) chunk_destroy(mem, chunk);
+        if (!chunk->is_busy && pool->empty > 1 + pool->chunks / 64) chunk_destroy(mem, chunk);
     }
-    if (pool->pages_used == 0) /* the empty chunks that were kept */
-        while (pool->by_run[list_of(USABLE)] != NULL) chunk_destroy(mem, pool->by_run[list_of(USABLE)]);
+    if (pool->pages_used == 0) destroy_empty(mem);
     purge_when_due(pool);
     kv_mutex_unlock(&pool->lock);
 }
@@ -260,6 +302,34 @@ void kv_span_rest(kv_mem *mem) {
     kv_mutex_unlock(&pool->lock);
 }
 
+void kv_span_refuse_huge(kv_mem *mem) {
+    kv_mutex_lock(&mem->pool.lock);
+    mem->pool.huge = 2;
+    kv_mutex_unlock(&mem->pool.lock);
+}
+
+void kv_span_promote(kv_mem *mem, unsigned n) {
+    kv_page_pool *pool = &mem->pool;
+    for (; n > 0; n--) {
+        kv_mutex_lock(&pool->lock);
+        kv_chunk *chunk = pool->ripe != NULL && huge_wanted(pool) ? pool->ripe : NULL;
+        if (chunk != NULL) {
+            unripen(pool, chunk);
+            if (chunk->free_pages > RIPE_FREE * 2) chunk = NULL; /* no more: it comes again */
+            else chunk->is_busy = true;
+        }
+        kv_mutex_unlock(&pool->lock);
+        if (chunk == NULL) return;
+        madvise(chunk, KV_CHUNK, MADV_HUGEPAGE);
+        madvise(chunk, KV_CHUNK, MADV_COLLAPSE);
+        kv_mutex_lock(&pool->lock);
+        chunk->is_busy = false;
+        chunk->is_huge = true;
+        if (pool->pages_used == 0) destroy_empty(mem);
+        kv_mutex_unlock(&pool->lock);
+    }
+}
+
 /* ---- check ---- */
 
 static bool chunk_check(const kv_chunk *chunk, unsigned list) {
@@ -267,7 +337,7 @@ static bool chunk_check(const kv_chunk *chunk, unsigned list) {
     for (unsigned i = 0; i < WORDS; i++) bits += (unsigned)__builtin_popcountll(chunk->free[i]);
     best_run(chunk, PAGES + 1, &longest);
     return chunk->magic == MAGIC && bits == chunk->free_pages && longest == chunk->longest && list_of(longest) == list &&
-           chunk->dirty_pages <= chunk->free_pages && (chunk->free[0] & 0xf) == 0;
+           chunk->dirty_pages <= chunk->free_pages && (chunk->free[0] & 0xf) == 0 && !(chunk->is_ripe && chunk->is_huge);
 }
 
 bool kv_page_pool_check(kv_mem *mem) {

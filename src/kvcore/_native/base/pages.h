@@ -35,9 +35,15 @@ void kv_span_purge(kv_mem *mem); /* give every free page back to the system */
 void kv_span_rest(kv_mem *mem);
 bool kv_page_pool_check(kv_mem *mem); /* every invariant; takes the lock */
 
+/* Makes chunks that are nearly full into huge pages, at most `n` of them: some 0.3 ms each, without the pool's lock. One thread, now and then. */
+void kv_span_promote(kv_mem *mem, unsigned n);
+/* Huge pages are not wanted, whatever the kernel offers: for chunks from now on. */
+void kv_span_refuse_huge(kv_mem *mem);
+
 /* Of mem.c: the account (which keeps the peak), and a mapping that is not counted. NULL when refused. */
 void kvi_mem_count_up(kv_mem *mem, size_t bytes);
 void kvi_mem_count_down(kv_mem *mem, size_t bytes);
+bool kvi_huge_pages_offered(void);
 void *kvi_map_aligned(size_t bytes, size_t align);
 
 static inline void *kv_span_start(const kv_span *span) {

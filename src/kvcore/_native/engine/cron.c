@@ -135,6 +135,7 @@ static bool tidy_shard(kv_engine *engine, kv_shard *shard) {
 
 /* A step looks at STEP blocks under the lock: some 10 us. A piece of work takes COMPACT_NS, and all pieces together COMPACT_SHARE percent of the time, so that
  * nobody misses it. */
+enum { PROMOTED = 16 /* chunks of 2 MiB a look: 320 MiB a second */ };
 enum { STEP = 128, COMPACT_NS = 1000000, COMPACT_SHARE = 10 };
 
 /* `look`: may a round begin? False: there is nothing left to do. */
@@ -192,6 +193,7 @@ static void cron_main(void *arg) {
         if (look) looked_ns = begun;
         bool compacting = compact(engine, look);
         if (look && !more && !compacting) kv_span_rest(&engine->mem);
+        if (look) kv_span_promote(&engine->mem, PROMOTED);
         uint64_t now = kv_mono_ns(), worked = now - begun;
         /* Piece by piece, so that on a machine with few processors the threads that serve clients never wait long for one. */
         uint64_t pause_ns = more ? worked * (100 - share) / share : compacting ? worked * (100 - COMPACT_SHARE) / COMPACT_SHARE : period_ns;

@@ -6,6 +6,7 @@
  * sockets goes through the host's hook. */
 #include "engine/settings_apply.h"
 
+#include "base/pages.h"
 #include "engine/evict.h"
 
 typedef struct saved {
@@ -96,6 +97,7 @@ void kv_settings_note_inert(kv_engine *engine) {
 }
 
 void kv_engine_settings_loaded(kv_engine *engine) {
+    if (kv_setting(&engine->settings, KV_CFG_DISABLE_THP) != 0) kv_span_refuse_huge(&engine->mem);
     kv_evict_settings_changed(engine);
     const kv_settings *s = &engine->settings;
     int64_t slow_us = kv_setting(s, KV_CFG_COMMANDLOG_EXECUTION_SLOWER_THAN);
