@@ -6,7 +6,6 @@ with commit, machine, date and command, under benchmarks/results; `report` makes
   run.py server     RESP servers, 64 clients: throughput, p99 and server CPU an operation
   run.py memory     resident bytes a key or element, after churn, of an idle server, connection and store
   run.py longwork   what other clients notice while a server does something long
-  run.py scaling    GET and SET from two C threads beside one, and what the machine itself gives
   run.py threads    kvcore with 1, 2, 4 network threads: what `io-threads auto` should choose
   run.py locks      what a shard's lock costs
   run.py cthreads   two threads of a C program beside one, and beside two that share nothing
@@ -45,7 +44,6 @@ PARTS = {
     "server": ("server", "run"),
     "memory": ("memory", "run"),
     "longwork": ("longwork", "run"),
-    "scaling": ("scaling", "run"),
     "threads": ("threads", "threads"),
     "locks": ("threads", "locks"),
     "cthreads": ("embed", "cthreads"),

@@ -148,6 +148,18 @@ def longwork_table(figures: dict[str, Any]) -> str:
     return table(["ms", "event", "p99.9 before", "max before", "p50", "p99", "p99.9", "max"], rows)
 
 
+def plain_rows(rows: Any) -> list[dict[str, str]]:
+    """Rows of the C benchmarks as text: what is neither a word nor a number is left to the JSON."""
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return []
+    names = [name for name, value in rows[0].items() if isinstance(value, str | int | float)] if rows else []
+
+    def cell(value: object) -> str:
+        return short(value) if isinstance(value, int | float) else str(value)
+
+    return [{name: cell(row.get(name, "")) for name in names} for row in rows]
+
+
 def sections(folder: Path) -> dict[str, tuple[dict[str, Any], str]]:
     """name: (saved file, Markdown without its title)"""
     found: dict[str, tuple[dict[str, Any], str]] = {}
@@ -189,14 +201,10 @@ def sections(folder: Path) -> dict[str, tuple[dict[str, Any], str]]:
         names = dict.fromkeys(row["case"] for row in saved["figures"]["rows"])
         pictures = "\n\n".join(f"![{name}](longwork-{name}.svg)" for name in names)
         found["Long work"] = (saved, "\n\n".join([text, longwork_table(saved["figures"]), pictures]))
-    if saved := load(folder, "scaling"):
-        rows = [
-            [kind, short(row["one_thread_per_s"]), short(row["two_threads_per_s"]), f"{row['times']:.2f}"]
-            for kind, row in saved["figures"]["kinds"].items()
-        ]
-        text = "Half GET, half SET, Zipf keys. Arithmetic, memory and private tell what bounds it (benchmarks/c)."
-        lines = table(["operations a second", "1 thread", "2 threads", "times"], rows)
-        found["C threads"] = (saved, f"{text}\n\n{lines}\n\n![scaling](scaling.svg)")
+    for name, title in (("cthreads", "C threads"), ("scaling", "More cores, on paper"), ("flatness", "Flat with size")):
+        saved = load(folder, name)
+        if saved and (rows := plain_rows(saved["figures"].get("rows"))):
+            found[title] = (saved, table(list(rows[0]), [list(row.values()) for row in rows]))
     if saved := load(folder, "threads"):
         text = server_table({"versions": {}, **saved["figures"]}, 32)
         found["Network threads"] = (saved, text + "\n\n![threads](threads.svg)")

@@ -174,14 +174,10 @@ def test_long_work(tmp_path: Path, case: str) -> None:
     charts_are_valid(tmp_path)
 
 
-def test_threads_in_c(tmp_path: Path) -> None:
-    done = run(tmp_path, "scaling", "--scale", "0.02", "--rounds", "1")
-    assert done.returncode == 0, done.stderr
-    kinds = figures_of(tmp_path, "scaling")["kinds"]
-    assert "shared" in kinds  # type: ignore[operator]
-    assert all(row["times"] >= 0 for row in kinds.values())  # type: ignore[attr-defined]
-    assert run(tmp_path, "report").returncode == 0
-    charts_are_valid(tmp_path)
+def test_rows_of_the_c_benchmarks_become_a_table() -> None:
+    rows = [{"what": "x", "n": 1234.0, "more": {}}, {"what": "y", "n": 5, "more": {}}]
+    assert report.plain_rows(rows) == [{"what": "x", "n": "1,230"}, {"what": "y", "n": "5"}]
+    assert report.plain_rows(None) == report.plain_rows([]) == []
 
 
 def test_a_missing_peer_is_said(tmp_path: Path) -> None:
