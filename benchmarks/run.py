@@ -11,7 +11,7 @@ with commit, machine, date and command, under benchmarks/results; `report` makes
   run.py cthreads   two threads of a C program beside one, and beside two that share nothing
   run.py growth     how long single calls take while tables grow and shrink
   run.py flat       what a call costs in stores of 10^4 to 10^7 keys
-  run.py scaling    what 16 to 128 cores would give, computed from measured lock hold times
+  run.py cores      what 16 to 128 cores would give, computed from measured lock hold times
   run.py report     results/README.md, the charts, and the README's table, from the figures that are there
   run.py all        all of them, one after the other (make bench); with --quick in about two minutes (make bench-quick)
 
@@ -49,7 +49,7 @@ PARTS = {
     "cthreads": ("embed", "cthreads"),
     "growth": ("embed", "growth"),
     "flat": ("embed", "flat"),
-    "scaling": ("embed", "scaling"),
+    "cores": ("embed", "cores"),
     "report": ("report", "run"),
 }
 NOT_QUICK = ("threads", "locks", "scaling")  # what tells least to who has two minutes

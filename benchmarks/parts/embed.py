@@ -106,7 +106,7 @@ def throughput(
     return rate * 1e9, rate * max(parts) * service
 
 
-def scaling(settings: Settings) -> None:
+def cores(settings: Settings) -> None:
     """Holds of a shard's lock are measured, 2 to 128 cores computed."""
     held = native.run(native.build("bench_holds", ("-DKV_LOCK_TIMES",)))[0]
     hold_ns, between_ns = held["held"]["mean_ns"], held["between"]["mean_ns"]
@@ -117,13 +117,13 @@ def scaling(settings: Settings) -> None:
     for shards in (32, 64, 256):
         parts = shares(shards)
         single, _ = throughput(1, between_ns, hold_ns, moved_ns, parts)
-        for cores in (1, 2, 16, 64, 128):
-            rate, busiest = throughput(cores, between_ns, hold_ns, moved_ns, parts)
-            bound = 1e9 / (max(parts) * (hold_ns + moved_ns)) / single if cores > 1 else math.nan
+        for count in (1, 2, 16, 64, 128):
+            rate, busiest = throughput(count, between_ns, hold_ns, moved_ns, parts)
+            bound = 1e9 / (max(parts) * (hold_ns + moved_ns)) / single if count > 1 else math.nan
             rows.append(
                 {
                     "shards": shards,
-                    "cores": cores,
+                    "cores": count,
                     "per_second": round(rate),
                     "speedup": round(rate / single, 2),
                     "busiest_lock": round(busiest, 3),
@@ -131,5 +131,5 @@ def scaling(settings: Settings) -> None:
                     "bound": None if math.isnan(bound) else round(bound, 1),
                 }
             )
-            say(f"{shards:6} {cores:6} {rate:12.0f} {rate / single:8.2f} {busiest:13.3f} {bound:8.1f}")
-    save(settings, "scaling", {"keys": KEYS, "theta": THETA, "moved_ns": moved_ns, "measured": held, "rows": rows})
+            say(f"{shards:6} {count:6} {rate:12.0f} {rate / single:8.2f} {busiest:13.3f} {bound:8.1f}")
+    save(settings, "cores", {"keys": KEYS, "theta": THETA, "moved_ns": moved_ns, "measured": held, "rows": rows})
