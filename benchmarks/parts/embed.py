@@ -7,7 +7,8 @@ import math
 from collections import defaultdict
 from typing import Any
 
-from . import native
+import native
+
 from .common import Settings, median, save, say
 
 KEYS = 1_000_000

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 for folder in (ROOT / "tools", ROOT / "src" / "kvcore" / "_native" / "binding"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
