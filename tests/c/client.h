@@ -7,6 +7,7 @@
 
 #include "api/kvcore.h"
 #include "check.h"
+#include "engine/engine.h"
 
 enum { CLIENT_WORDS = 64, CLIENT_TEXT = 4096 };
 
@@ -21,6 +22,14 @@ static inline kvcore_store *store_open(const char *config) {
     if (store == NULL) fprintf(stderr, "cannot open a store: %s\n", error);
     CHECK(store != NULL);
     return store;
+}
+
+/* Grows with every unit that changes something, and only then: the sum of what the shards were numbered with. */
+static inline uint64_t client_writes(kvcore_store *store) {
+    const kv_store *shards = &kvcore_store_engine(store)->store;
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < shards->shard_count; i++) sum += shards->shards[i].last_write_seq;
+    return sum;
 }
 
 static inline client client_open(kvcore_store *store) {

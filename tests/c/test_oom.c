@@ -130,8 +130,6 @@ static bool is_excluded(const char *command) {
     return false;
 }
 
-static uint64_t sequence_of(kvcore_store *store) { return atomic_load(&kvcore_store_engine(store)->sequence); }
-
 /* Allocation k fails. False: the step needs fewer than k. */
 static bool try_step(const example *e, int at, int k, bool forever, const char *config) {
     char all[600];
@@ -143,7 +141,7 @@ static bool try_step(const example *e, int at, int k, bool forever, const char *
     RUN(&judge, NULL, "CLIENT UNPAUSE");
     char before[64], after[64];
     digest(&judge, before);
-    uint64_t sequence = sequence_of(store);
+    uint64_t sequence = client_writes(store);
     int64_t tried = kvcore_fail_allocation(store, k, forever);
     int outcome = run_step(&c, &e->steps[at]);
     tried = kvcore_fail_allocation(store, -1, 0) - tried;
@@ -154,7 +152,7 @@ static bool try_step(const example *e, int at, int k, bool forever, const char *
     CHECK(sound);
     if (outcome == KVCORE_DONE && c.reply[0] == '-' && strncmp(c.reply, "-UNBLOCKED", 10) != 0) {
         digest(&judge, after);
-        bool changed = strcmp(before, after) != 0, announced = sequence_of(store) > sequence && strncmp(c.reply, "-OOM", 4) == 0;
+        bool changed = strcmp(before, after) != 0, announced = client_writes(store) > sequence && strncmp(c.reply, "-OOM", 4) == 0;
         if (changed || announced) show(&e->steps[at], k, forever, c.reply);
         CHECK(!changed && !announced);
     }

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 
 #include "client.h"
-#include "engine/engine.h"
+#include "engine/tally.h"
 
 enum { WORDS_MAX = 2048, TEXT_MAX = 1 << 17, SETUP_MAX = 6, TRIES_MAX = 4000 };
 
@@ -276,8 +276,8 @@ static void look(kvcore_store *store, client *judge, const scene *s, state *out)
         run_text(judge, s->probe);
         snprintf(out->probe, sizeof out->probe, "%s", judge->reply);
     }
-    out->sequence = atomic_load(&engine->sequence);
-    out->dirty = atomic_load(&engine->stats.dirty);
+    out->sequence = client_writes(store);
+    out->dirty = kv_tally_dirty(engine);
 }
 
 static bool same_data(const state *a, const state *b) { return strcmp(a->digest, b->digest) == 0 && strcmp(a->probe, b->probe) == 0; }
