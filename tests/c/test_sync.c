@@ -45,6 +45,27 @@ static void exclusion(void) {
     CHECK(s.counter == (uint64_t)THREADS * ROUNDS && atomic_load(&s.mutex.state) == 0);
 }
 
+static void take_and_leave(void *arg) {
+    kv_mutex *mutex = arg;
+    kv_mutex_lock(mutex);
+    kv_mutex_unlock(mutex);
+}
+
+/* A holder who asks sees that others sleep, and nobody when they are gone. */
+static void wanted(void) {
+    kv_mutex mutex;
+    kv_thread threads[2];
+    kv_mutex_init(&mutex, KV_RANK_STATS, 0);
+    kv_mutex_lock(&mutex);
+    CHECK(!kv_mutex_is_wanted(&mutex));
+    for (int i = 0; i < 2; i++) CHECK(kv_thread_start(&threads[i], "kv-waiter", take_and_leave, &mutex) == 0);
+    while (!kv_mutex_is_wanted(&mutex)) usleep(100);
+    kv_mutex_unlock(&mutex);
+    for (int i = 0; i < 2; i++) kv_thread_join(&threads[i]);
+    CHECK(kv_mutex_trylock(&mutex) && !kv_mutex_is_wanted(&mutex));
+    kv_mutex_unlock(&mutex);
+}
+
 /* Two threads hand a number to and fro; a lost wake-up would hang. */
 typedef struct ping {
     _Atomic uint32_t word;
@@ -162,6 +183,7 @@ int main(void) {
     deadlines();
     hand_over();
     exclusion();
+    wanted();
     puts("ok sync");
     return 0;
 }

@@ -69,7 +69,7 @@ static inline void kv_mutex_unlock(kv_mutex *mutex) {
 }
 
 /* Somebody sleeps, or did a moment ago, until this lock is given back. The caller holds it. */
-static inline bool kv_mutex_is_wanted(const kv_mutex *mutex) { return atomic_load_explicit(&mutex->state, memory_order_relaxed) == 2; }
+static inline bool kv_mutex_is_wanted(const kv_mutex *mutex) { return atomic_load_explicit(&mutex->state, memory_order_relaxed) > 1; }
 
 /* A thread waits until *word differs from `seen`, is woken, or `deadline_ns` (CLOCK_MONOTONIC; UINT64_MAX: none) passes.
  * Returns false on time-out. Spurious returns are possible: callers loop. */
