@@ -26,9 +26,13 @@ static inline kvcore_store *store_open(const char *config) {
 
 /* Grows with every unit that changes something, and only then: the sum of what the shards were numbered with. */
 static inline uint64_t client_writes(kvcore_store *store) {
-    const kv_store *shards = &kvcore_store_engine(store)->store;
+    kv_store *all = &kvcore_store_engine(store)->store;
     uint64_t sum = 0;
-    for (unsigned i = 0; i < shards->shard_count; i++) sum += shards->shards[i].last_write_seq;
+    for (unsigned i = 0; i < all->shard_count; i++) {
+        kv_mutex_lock(&all->shards[i].lock); /* the background thread may be at work */
+        sum += all->shards[i].last_write_seq;
+        kv_mutex_unlock(&all->shards[i].lock);
+    }
     return sum;
 }
 
