@@ -166,8 +166,9 @@ const checks = {
     assert.deepEqual((await line)[1], ["set", "seen", "v"]);
     const again = connect({ retryStrategy: () => 10, maxRetriesPerRequest: 5 });
     const id = await again.client("ID");
+    const closed = event(again, "close"); // before the order: it may be carried out before it is answered
     await c.client("KILL", "ID", id);
-    await event(again, "close");
+    await closed;
     assert.notEqual(await again.client("ID"), id);
   },
 };
