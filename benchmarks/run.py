@@ -52,7 +52,7 @@ PARTS = {
     "cores": ("embed", "cores"),
     "report": ("report", "run"),
 }
-NOT_QUICK = ("threads", "locks", "scaling")  # what tells least to who has two minutes
+NOT_QUICK = ("threads", "locks", "cores")  # what tells least to who has two minutes
 
 
 def words(text: str) -> tuple[str, ...]:
