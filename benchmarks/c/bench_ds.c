@@ -17,7 +17,7 @@ typedef struct entry {
 
 static const kv_hash_seed SEED = {11, 22};
 static kv_slice entry_key(const void *e) { return kv_slice_of(((const entry *)e)->key, 16); }
-static const kv_table_type TYPE = {entry_key};
+static const kv_table_type TYPE = {.key = entry_key};
 static uint64_t hash_of(const char *key) { return kv_siphash(&SEED, key, 16); }
 
 /* "key:" and twelve digits. */

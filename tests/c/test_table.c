@@ -11,7 +11,7 @@ typedef struct item {
 
 static const kv_hash_seed SEED = {1, 2};
 static kv_slice item_key(const void *entry) { return kv_slice_of(&((const item *)entry)->id, 8); }
-static const kv_table_type TYPE = {item_key};
+static const kv_table_type TYPE = {.key = item_key, .reach = 63};
 
 typedef struct world {
     kv_mem mem;

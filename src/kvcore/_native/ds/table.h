@@ -19,6 +19,9 @@
 
 typedef struct kv_table_type {
     kv_slice (*key)(const void *entry); /* the bytes that were hashed; pure and fast */
+    /* Who finds an entry reads this far into it, as a rule: that line is fetched while the key is compared. 0: no further than the key. Only a hint, and
+     * nothing need be there. */
+    unsigned reach;
 } kv_table_type;
 
 typedef struct kv_table_bucket kv_table_bucket;

@@ -6,7 +6,7 @@ static kv_slice node_key(const void *entry) {
     return kv_slice_of(node->name, node->len);
 }
 
-static const kv_table_type node_type = {node_key};
+static const kv_table_type node_type = {.key = node_key};
 
 kv_keymap *kv_keymap_create(kv_shard *shard) {
     if (kv_shard_db_open(shard, 0) == NULL) return NULL; /* makes the arena */

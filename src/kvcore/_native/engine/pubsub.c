@@ -41,7 +41,7 @@ static kv_slice topic_key(const void *entry) {
     return kv_slice_of(topic->name, topic->len);
 }
 
-static const kv_table_type topic_type = {topic_key};
+static const kv_table_type topic_type = {.key = topic_key};
 
 struct kv_pubsub *kv_pubsub_create(kv_engine *engine) {
     struct kv_pubsub *pubsub = kv_calloc(&engine->mem, 1, sizeof *pubsub);

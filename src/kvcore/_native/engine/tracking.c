@@ -46,7 +46,7 @@ static kv_slice tracked_key(const void *entry) {
     return kv_slice_of(tracked->name, tracked->len);
 }
 
-static const kv_table_type tracked_type = {tracked_key};
+static const kv_table_type tracked_type = {.key = tracked_key};
 
 struct kv_tracking *kv_tracking_create(kv_engine *engine) {
     struct kv_tracking *tracking = kv_calloc(&engine->mem, 1, sizeof *tracking);

@@ -9,7 +9,7 @@
 #include "store/keydb.h"
 
 static kv_slice entry_key(const void *entry) { return kv_entry_key(entry); }
-static const kv_table_type entry_table = {.key = entry_key};
+static const kv_table_type entry_table = {.key = entry_key, .reach = 63}; /* a key of 16 bytes and a text of 32 to 40 */
 
 static void set_expire_pos(void *item, uint32_t pos, void *arg) {
     (void)arg;

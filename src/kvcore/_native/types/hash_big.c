@@ -89,7 +89,7 @@ static kv_slice block_field(const void *entry) {
     return kv_slice_of(block + p.field_at, p.field_len);
 }
 
-static const kv_table_type table_type = {block_field};
+static const kv_table_type table_type = {.key = block_field};
 
 /* The sizes of a block to be made; false: too long for this machine. */
 static bool plan(parts *p, kv_slice field, kv_slice value, bool expires) {

@@ -47,7 +47,7 @@ static kv_slice member_text(const void *member) {
     return kv_slice_of(p + 9, len);
 }
 
-static const kv_table_type member_type = {member_text};
+static const kv_table_type member_type = {.key = member_text};
 
 static size_t member_bytes(const void *member) {
     size_t len = member_text(member).len;

@@ -19,7 +19,7 @@ struct kv_zset_big {
     size_t drained; /* where kv_table_drain stands, while the set is being freed */
 };
 
-static const kv_table_type table_type = {kv_zelem_key};
+static const kv_table_type table_type = {.key = kv_zelem_key};
 
 static uint64_t hash_of(const kv_zset_big *z, kv_slice member) { return kv_siphash(&z->seed, member.ptr, member.len); }
 
