@@ -135,7 +135,7 @@ void kv_call_ended(kv_ctx *c, bool failed) {
 /* The handler with a clock around it, and what is counted of every call. */
 static inline void run_handler(kv_ctx *c, unsigned weight) {
     kv_clock *clock = &c->engine->clock;
-    c->unit->ticks = kv_clock_ticks(clock);
+    if (c->unit->ticks == 0) c->unit->ticks = kv_clock_ticks(clock);
     c->command->handler(c);
     c->duration_ns = weight == 0 ? 0 : kv_clock_ticks_ns(clock, kv_clock_ticks(clock) - c->unit->ticks);
 }
@@ -155,6 +155,7 @@ void kv_call(kv_ctx *c) {
     uint32_t errors = c->reply->errors;
     size_t before = c->reply->out->len;
     unsigned weight = timing_weight(c);
+    c->unit->ticks = 0;
     run_handler(c, weight);
     if (c->again) return;
     if (atomic_load_explicit(&c->engine->monitor_count, memory_order_relaxed) > 0 && !c->rerun &&
@@ -366,6 +367,17 @@ static inline bool is_plain(const kv_session *session, const kv_command *command
            kv_setting(&engine->settings, KV_CFG_MAXMEMORY) == 0;
 }
 
+/* The clock is read while the lock's line and the bucket are on their way; who has to wait for the lock reads it again. */
+static inline bool lock_short(kv_ctx *c, kv_shard *shard) {
+    bool writes = (c->command->flags & (KV_CMD_WRITE | KV_CMD_MAY_REPLICATE)) != 0;
+    c->unit->ticks = kv_clock_ticks(&c->engine->clock);
+    c->unit->now_ms = kv_clock_ms_at(&c->engine->clock, c->unit->ticks);
+    if (kv_unit_lock_one(c, shard, writes, false)) return true;
+    c->unit->ticks = 0;
+    c->unit->now_ms = 0;
+    return !c->session->nonblocking && kv_unit_lock_one(c, shard, writes, true);
+}
+
 /* False: nothing was done, the long way decides. */
 static inline bool run_short(kv_ctx *c, size_t request) {
     kv_session *session = c->session;
@@ -376,18 +388,14 @@ static inline bool run_short(kv_ctx *c, size_t request) {
     c->key_count = 1;
     kv_shard *shard = kv_store_shard_of(&c->engine->store, hash);
     kv_shard_prefetch(shard, (unsigned)c->db, hash);
-    bool writes = (c->command->flags & (KV_CMD_WRITE | KV_CMD_MAY_REPLICATE)) != 0;
-    if (!kv_unit_lock_one(c, shard, writes, !session->nonblocking)) return false;
-    atomic_store_explicit(&session->last_command, c->command, memory_order_relaxed);
-    size_t before = c->reply->out->len;
     unsigned weight = timing_weight(c);
+    size_t before = c->reply->out->len;
+    atomic_store_explicit(&session->last_command, c->command, memory_order_relaxed);
+    if (!lock_short(c, shard)) return false;
     run_handler(c, weight);
-    if (c->again) {
-        kv_unit_finish_one(c, shard);
-        return true;
-    }
-    count_call(c, weight, 0);
     kv_unit_finish_one(c, shard);
+    if (c->again) return true;
+    count_call(c, weight, 0);
     if (!c->is_long) log_call(c, c->duration_ns, request, c->reply->out->len - before);
     return true;
 }

@@ -92,9 +92,11 @@ static inline uint64_t kv_store_all_shards(const kv_store *store) {
 static inline kv_keydb *kv_shard_db(const kv_shard *shard, unsigned db) { return shard->dbs[db]; }
 kv_keydb *kv_shard_db_open(kv_shard *shard, unsigned db);
 
-/* Starts fetching the bucket of a key, without the lock: while a lock's line comes from another core, the bucket comes from memory. A hint that is out
- * of date fetches a line in vain. */
+/* Starts fetching what a command on this key needs first: the line with the lock, to write it, and the bucket. The one may come from another core while the
+ * other comes from memory, and both while the caller still gets ready to lock: locking itself waits for all that was before. A hint that is out of date
+ * fetches a line in vain. */
 static inline void kv_shard_prefetch(const kv_shard *shard, unsigned db, uint64_t hash) {
+    kv_prefetch_to_write(shard);
     const kv_keydb_counts *counts = &shard->counts[db];
     size_t at = (size_t)hash & atomic_load_explicit(&counts->mask, memory_order_relaxed);
     __builtin_prefetch((const char *)atomic_load_explicit(&counts->buckets, memory_order_relaxed) + at * sizeof(kv_table_bucket));
