@@ -217,6 +217,27 @@ static void step(world *w, unsigned growth) {
     }
 }
 
+/* Pushes and pops at one end in a row, each followed by a look now and then: the first node keeps its room in front meanwhile. */
+static void run(world *w) {
+    kv_ql_end end = below(w, 4) != 0 ? KV_QL_HEAD : KV_QL_TAIL;
+    unsigned growth = (unsigned)below(w, 101);
+    for (size_t n = below(w, 120); n > 0; n--) {
+        size_t at = end == KV_QL_HEAD ? 0 : w->count - (below(w, 2) == 0 && w->count > 0);
+        if (below(w, 100) < growth) {
+            if (w->count >= MOST) break;
+            kv_slice item = any_item(w);
+            if (survived(w, kv_quicklist_push(w->list, end, item))) oracle_add(w, end == KV_QL_HEAD ? 0 : w->count, item);
+        } else if (w->count > 0) {
+            if (survived(w, kv_quicklist_pop(w->list, end))) oracle_drop(w, end == KV_QL_HEAD ? 0 : w->count - 1, 1);
+        }
+        kv_ql_pos pos;
+        char scratch[KV_LP_SCRATCH];
+        if (at >= w->count || !placed(w, (int64_t)at, true, &pos)) continue;
+        CHECK(same(w->items[at], kv_ql_text(&pos, scratch)));
+        kv_ql_pos_end(&pos);
+    }
+}
+
 /* A number for the chain: nodes, what they hold, and which are plain. */
 static uint64_t shape(const kv_quicklist *list) {
     uint64_t sum = list->nodes;
@@ -225,7 +246,7 @@ static uint64_t shape(const kv_quicklist *list) {
     return sum;
 }
 
-static uint64_t test(uint64_t seed, const kv_ql_rules *rules, size_t steps, bool faults, size_t every) {
+static uint64_t test(uint64_t seed, const kv_ql_rules *rules, size_t steps, bool faults, bool runs, size_t every) {
     static world w;
     memset(&w, 0, sizeof w);
     kv_mem_init(&w.mem);
@@ -243,7 +264,8 @@ static uint64_t test(uint64_t seed, const kv_ql_rules *rules, size_t steps, bool
             atomic_store(&w.mem.fail_forever, below(&w, 2) == 0);
             atomic_store(&w.mem.fail_after, (int64_t)below(&w, 10) - 5);
         }
-        step(&w, growth);
+        if (runs && below(&w, 3) == 0) run(&w);
+        else step(&w, growth);
         if (i % every == 0) {
             atomic_store(&w.mem.fail_after, -1);
             compare(&w, w.list);
@@ -387,20 +409,64 @@ static void test_behind(void) {
     kv_arena_destroy(arena);
 }
 
+/* Where the first node ends: as long as that stays, its items have not been moved. */
+static const uint8_t *end_of_head(const kv_quicklist *list) { return list->head->data + list->head->bytes; }
+
+/* The room in front of the first node: pushes and pops there move its items only when its block changes its size, and it costs no memory. */
+static void test_room_in_front(void) {
+    kv_mem mem;
+    kv_mem_init(&mem);
+    kv_arena *arena = kv_arena_create(&mem);
+    const kv_slice item = kv_slice_of("a text of some thirty-two bytes.", 32);
+    kv_quicklist *list = kv_quicklist_new(arena, &(kv_ql_rules){.fill = -2});
+    for (size_t i = 0; i < 400; i++) {
+        const kv_ql_node *head = list->head;
+        const uint8_t *end = head != NULL ? end_of_head(list) : NULL;
+        size_t bytes = head != NULL ? head->bytes : 0;
+        bool high = head != NULL && head->form == KV_QL_HIGH;
+        CHECK(kv_quicklist_push(list, KV_QL_HEAD, item) == KV_OK);
+        if (list->head != head) continue;
+        CHECK(list->head->form == (list->nodes > 1 ? KV_QL_HIGH : KV_QL_RAW));
+        if (high && kv_arena_good_size(bytes) == kv_arena_good_size(list->head->bytes)) CHECK(end_of_head(list) == end);
+    }
+    CHECK(list->nodes == 2 && kv_quicklist_check(list) && kv_quicklist_bytes(list) == kv_arena_used(arena));
+    kv_quicklist *copy = kv_quicklist_dup(arena, list);
+    CHECK(copy != NULL && copy->head->form == KV_QL_RAW && copy->bytes == list->bytes && kv_quicklist_check(copy));
+    kv_quicklist_free(copy);
+    for (size_t i = 0; i < 100; i++) {
+        const uint8_t *end = end_of_head(list);
+        size_t bytes = list->head->bytes;
+        CHECK(kv_quicklist_pop(list, KV_QL_HEAD) == KV_OK && list->head->form == KV_QL_HIGH);
+        if (kv_arena_good_size(bytes) == kv_arena_good_size(list->head->bytes)) CHECK(end_of_head(list) == end);
+    }
+    CHECK(kv_quicklist_check(list) && kv_quicklist_bytes(list) == kv_arena_used(arena));
+    kv_ql_pos pos; /* whoever changes it otherwise lowers it first */
+    CHECK(kv_quicklist_at(list, 5, &pos) == KV_OK && kv_quicklist_set(list, &pos, kv_slice_of("short", 5)) == KV_OK);
+    CHECK(list->head->form == KV_QL_RAW && kv_quicklist_check(list) && kv_quicklist_bytes(list) == kv_arena_used(arena));
+    CHECK(kv_quicklist_push(list, KV_QL_HEAD, item) == KV_OK && list->head->form == KV_QL_HIGH);
+    kv_quicklist_free(list); /* with the room */
+    CHECK(kv_arena_used(arena) == 0 && kv_arena_check(arena));
+    kv_arena_destroy(arena);
+}
+
 int main(void) {
     test_whole_nodes();
+    test_room_in_front();
     test_depths();
     test_behind();
     static const int64_t fills[] = {-2, -1, 1, 3, 16, -3, -5, 128}, depths[] = {0, 1, 2, 5}, larges[] = {0, 100, 1, 5000};
     for (uint64_t seed = 0; seed < 32; seed++) {
         bool faults = seed % 4 >= 2;
         kv_ql_rules rules = {fills[seed % 8], 0, larges[seed / 8]};
-        uint64_t plain = test(seed, &rules, faults ? 1500 : 3000, faults, 1 + (seed > 3) * 5);
+        uint64_t plain = test(seed, &rules, faults ? 1500 : 3000, faults, false, 1 + (seed > 3) * 5);
         for (unsigned d = 1; d < 4; d++) {
             rules.depth = depths[d];
-            uint64_t deep = test(seed, &rules, faults ? 4000 : 3000, faults, 1 + (seed > 3) * 5);
+            uint64_t deep = test(seed, &rules, faults ? 4000 : 3000, faults, false, 1 + (seed > 3) * 5);
             CHECK(faults || deep == plain);
         }
+        (void)test(seed + 100, &rules, 1000, faults, true, 1 + (seed > 3) * 5);
+        rules.depth = 0;
+        (void)test(seed + 200, &rules, 1000, faults, true, 1 + (seed > 3) * 5);
     }
     CHECK(kv_ql_node_allows(-2, 8192, 5000) && !kv_ql_node_allows(-2, 8193, 1) && !kv_ql_node_allows(4, 100, 5));
     printf("ok quicklist\n");

@@ -80,7 +80,11 @@ void kv_debug_listpack(kv_ctx *c) {
 }
 
 static void add_node(page *p, size_t number, const kv_ql_node *node) {
-    static const char *const forms[] = {"raw", "LZF", "raw: compressing gains too little", "raw: there was no memory to compress it"};
+    static const char *const forms[] = {[KV_QL_RAW] = "raw",
+                                        [KV_QL_HIGH] = "raw, at the end of its block",
+                                        [KV_QL_PACKED] = "LZF",
+                                        [KV_QL_STUBBORN] = "raw: compressing gains too little",
+                                        [KV_QL_POSTPONED] = "raw: there was no memory to compress it"};
     if (!line(p)) return;
     kv_buf_printf(&p->text, "  node %zu: %s, %u items, %zu bytes", number, node->plain ? "plain" : "listpack", node->count, node->bytes);
     if (node->form == KV_QL_PACKED) kv_buf_printf(&p->text, " in %zu", kv_ql_node_stored(node).len);

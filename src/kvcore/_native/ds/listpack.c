@@ -19,6 +19,9 @@
  * All changes are one splice: find the size, make room (in place while the arena's size class stays the same, else in a new block into
  * which head, new items and tail are copied once), then write. Nothing is changed before the room is there.
  *
+ * A listpack stands at the beginning of its block; for pushing at the front it may stand at the end ("high"), so that what its size class rounds up lies in
+ * front of it: then only the header moves. Functions that do not say so are for those that stand low.
+ *
  * Invariants: the header's bytes are the block's size; the item count is exact or 65535; walking forward from the header meets 0xFF at
  * the last byte and nowhere earlier; each back length equals the size before it. Strings that are canonical integers are stored as
  * integers by every function here, but listpacks from outside may hold them as strings: comparing is by text. */
@@ -471,6 +474,71 @@ uint8_t *kv_lp_delete(kv_arena *arena, uint8_t *lp, const uint8_t *pos, const ui
 bool kv_lp_deletes_in_place(const uint8_t *lp, const uint8_t *pos) {
     size_t bytes = kv_lp_bytes(lp);
     return kv_arena_good_size(bytes - kv_lp_entry_bytes(pos)) == kv_arena_good_size(bytes);
+}
+
+/* ---- room in front ---- */
+
+/* The block of a listpack that stands high. */
+static uint8_t *block_under(uint8_t *lp, size_t bytes) { return lp - (kv_arena_good_size(bytes) - bytes); }
+
+uint8_t *kv_lp_lower(uint8_t *lp) {
+    size_t bytes = kv_lp_bytes(lp);
+    return memmove(block_under(lp, bytes), lp, bytes);
+}
+
+void kv_lp_high_free(kv_arena *arena, uint8_t *lp) {
+    size_t bytes = kv_lp_bytes(lp);
+    kv_arena_free(arena, block_under(lp, bytes), bytes);
+}
+
+/* Gives a listpack `gone` bytes less, or `fresh` bytes more, before its first item, and lets it stand high; the caller writes the count and what is fresh.
+ * NULL: no memory. */
+__attribute__((always_inline)) static inline uint8_t *stretch(kv_arena *arena, uint8_t *lp, bool high, size_t gone, size_t fresh) {
+    size_t bytes = kv_lp_bytes(lp), total = bytes - gone + fresh, kept = bytes - gone - HEADER, size = kv_arena_good_size(total);
+    uint8_t *to;
+    if (kv_arena_good_size(bytes) == size) {
+        to = high ? lp + gone - fresh : lp + size - total;
+        if (!high) memmove(to + HEADER + fresh, lp + HEADER + gone, kept);
+    } else {
+        uint8_t *block = kv_arena_alloc(arena, total);
+        if (block == NULL) return NULL;
+        to = block + size - total;
+        memcpy(to + HEADER + fresh, lp + HEADER + gone, kept);
+        kv_arena_free(arena, high ? block_under(lp, bytes) : lp, bytes);
+    }
+    set_bytes(to, total);
+    return to;
+}
+
+uint8_t *kv_lp_high_prepend(kv_arena *arena, uint8_t *lp, bool high, const kv_lp_item *items, size_t count) {
+    kv_lp_item one;
+    size_t fresh = 0, header = header_count(lp);
+    if (count == 1) { /* the usual case: look at the text once */
+        one = items[0];
+        if (!measure(&one, &fresh)) return NULL;
+    } else if (!total_bytes(items, count, &fresh)) {
+        return NULL;
+    }
+    if (!kv_lp_fits(lp, fresh)) return NULL;
+    lp = stretch(arena, lp, high, 0, fresh);
+    if (lp == NULL) return NULL;
+    set_count(lp, header == COUNT_UNKNOWN ? header : header + count);
+    uint8_t *at = lp + HEADER;
+    for (size_t i = 0; i < count; i++) {
+        kv_lp_item item = count == 1 ? one : canonical(items[i]);
+        at = encode(at, &item);
+    }
+    return lp;
+}
+
+uint8_t *kv_lp_high_delete_first(kv_arena *arena, uint8_t *lp, bool high) {
+    size_t count = header_count(lp);
+    lp = stretch(arena, lp, high, kv_lp_entry_bytes(lp + HEADER), 0);
+    if (lp == NULL) return NULL;
+    if (lp[HEADER] == END) count = 0;
+    else if (count != COUNT_UNKNOWN) count--;
+    set_count(lp, count);
+    return lp;
 }
 
 static void reverse(uint8_t *at, size_t bytes) {

@@ -81,6 +81,17 @@ void kv_lp_rotate(uint8_t *lp, bool from_head);
 /* Removes up to `count` items from number `index` on (negative: from the end). An index that is not there removes nothing. */
 uint8_t *kv_lp_delete_range(kv_arena *arena, uint8_t *lp, int64_t index, size_t count);
 
+/* ---- room in front ----
+ * A listpack whose owner knows that it stands high: at the end of its block, so that the room that its size class leaves is in front of it. A push and a
+ * removal at the front move its header and nothing else, but for one in many that changes the size class. It is read as any other, and lowered before
+ * any function above changes or frees it. */
+/* `high`: how it stands before; it stands high afterwards. NULL: nothing changed. */
+uint8_t *kv_lp_high_prepend(kv_arena *arena, uint8_t *lp, bool high, const kv_lp_item *items,
+                            size_t count);                                 /* items[0] becomes the first */
+uint8_t *kv_lp_high_delete_first(kv_arena *arena, uint8_t *lp, bool high); /* there is one */
+uint8_t *kv_lp_lower(uint8_t *lp);                                         /* to the beginning of its block. O(bytes) */
+void kv_lp_high_free(kv_arena *arena, uint8_t *lp);
+
 /* ---- sizes ---- */
 size_t kv_lp_item_bytes(kv_lp_item item);        /* what the item would take, exactly */
 size_t kv_lp_entry_bytes(const uint8_t *pos);    /* what the item at pos takes */

@@ -72,7 +72,8 @@ static void unlink_node(kv_quicklist *list, kv_ql_node *node) {
 }
 
 static void node_free(kv_arena *arena, kv_ql_node *node) {
-    kv_arena_free(arena, node->data, kv_ql_block_bytes(node));
+    if (node->form == KV_QL_HIGH) kv_lp_high_free(arena, node->data);
+    else kv_arena_free(arena, node->data, kv_ql_block_bytes(node));
     kv_arena_free(arena, node, sizeof *node);
 }
 
@@ -208,7 +209,7 @@ kv_quicklist *kv_quicklist_dup(kv_arena *to, const kv_quicklist *list) {
             return NULL;
         }
         memcpy(node->data, from->data, bytes);
-        node->form = from->form;
+        node->form = from->form == KV_QL_HIGH ? KV_QL_RAW : from->form;
         link_after(copy, node, copy->tail);
     }
     return copy;
@@ -351,9 +352,16 @@ kv_status kv_ql_find(kv_ql_pos *pos, kv_slice text, bool backwards, size_t *walk
     return KV_OK;
 }
 
-/* Makes the position's node raw: the copy that was read becomes the node's data, so this needs no memory and `at` stays good. */
-static void take_over(kv_quicklist *list, const kv_ql_pos *pos) {
-    if (pos->data != pos->node->data) kv_ql_adopt(list, pos->node, pos->data);
+/* Makes the position's node one that can be changed. The copy that was read becomes the node's data, so this needs no memory and `at` stays good. */
+static void take_over(kv_quicklist *list, kv_ql_pos *pos) {
+    if (pos->data != pos->node->data) {
+        kv_ql_adopt(list, pos->node, pos->data);
+    } else if (pos->node->form == KV_QL_HIGH) {
+        size_t offset = (size_t)(pos->at - pos->data);
+        kv_ql_lower(pos->node);
+        pos->data = pos->node->data;
+        pos->at = pos->data + offset;
+    }
 }
 
 /* The node `n` before this one, or NULL: a place to arrange from that a change `n` nodes further cannot take away. */
@@ -364,7 +372,24 @@ static kv_ql_node *before(kv_ql_node *node, unsigned n) {
 
 /* ---- changing ---- */
 
+/* What is pushed or popped at the head is likely to be followed by more of that kind: the first node keeps its room in front. A node that is alone is the
+ * tail, too, whose changes would move it to and fro. */
+static bool keeps_high(const kv_ql_node *node) {
+    return node->form == KV_QL_HIGH || (node->prev == NULL && node->next != NULL && node->form != KV_QL_PACKED);
+}
+
+static bool set_high(kv_quicklist *list, kv_ql_node *node, uint8_t *lp, size_t count) {
+    if (!set_data(list, node, lp, count)) return false;
+    node->form = KV_QL_HIGH;
+    return true;
+}
+
 static kv_status add_at_edge(kv_quicklist *list, kv_ql_node *node, bool in_front, kv_slice item) {
+    if (in_front && keeps_high(node)) {
+        kv_lp_item one = kv_lp_str(item);
+        uint8_t *high = kv_lp_high_prepend(list->arena, node->data, node->form == KV_QL_HIGH, &one, 1);
+        return set_high(list, node, high, node->count + (size_t)1) ? KV_OK : KV_ENOMEM;
+    }
     if (!kv_ql_opened(list, node)) return KV_ENOMEM;
     uint8_t *lp = in_front ? kv_lp_prepend(list->arena, node->data, item) : kv_lp_append(list->arena, node->data, item);
     return set_data(list, node, lp, node->count + (size_t)1) ? KV_OK : KV_ENOMEM;
@@ -399,12 +424,15 @@ static size_t fitting(const kv_quicklist *list, const kv_ql_node *node, const kv
 /* Puts items into a node at its outer edge in one go. */
 static kv_status add_many_at_edge(kv_quicklist *list, kv_ql_node *node, bool in_front, const kv_slice *items, size_t count) {
     size_t bytes = count * sizeof(kv_lp_item); /* as many slices exist, so this is far from an overflow */
-    kv_lp_item *batch = kv_ql_opened(list, node) ? kv_arena_alloc(list->arena, bytes) : NULL;
+    bool high = in_front && keeps_high(node), was_high = node->form == KV_QL_HIGH;
+    kv_lp_item *batch = high || kv_ql_opened(list, node) ? kv_arena_alloc(list->arena, bytes) : NULL;
     if (batch == NULL) return KV_ENOMEM;
     for (size_t i = 0; i < count; i++) batch[i] = kv_lp_str(items[in_front ? count - 1 - i : i]);
-    uint8_t *lp = kv_lp_splice(list->arena, node->data, in_front ? kv_lp_first(node->data) : NULL, 0, batch, count, NULL);
+    uint8_t *lp = high ? kv_lp_high_prepend(list->arena, node->data, was_high, batch, count)
+                       : kv_lp_splice(list->arena, node->data, in_front ? kv_lp_first(node->data) : NULL, 0, batch, count, NULL);
     kv_arena_free(list->arena, batch, bytes);
-    return set_data(list, node, lp, node->count + count) ? KV_OK : KV_ENOMEM;
+    count += node->count;
+    return (high ? set_high(list, node, lp, count) : set_data(list, node, lp, count)) ? KV_OK : KV_ENOMEM;
 }
 
 /* The items behind those that the edge takes go into a chain of their own, made first; then the edge is changed; then the chain is hung on. */
@@ -525,7 +553,7 @@ static kv_status delete_in_node(kv_quicklist *list, kv_ql_pos *pos) {
 
 kv_status kv_quicklist_open_end(kv_quicklist *list, kv_ql_end end) {
     kv_ql_node *node = end == KV_QL_HEAD ? list->head : list->tail;
-    return node == NULL || kv_ql_opened(list, node) ? KV_OK : KV_ENOMEM;
+    return node == NULL || kv_ql_unpacked(list, node) ? KV_OK : KV_ENOMEM;
 }
 
 kv_status kv_quicklist_pop(kv_quicklist *list, kv_ql_end end) {
@@ -535,6 +563,10 @@ kv_status kv_quicklist_pop(kv_quicklist *list, kv_ql_end end) {
         drop_node(list, node);
         if (list->depth > 0) kv_ql_arrange(list, NULL, 0);
         return KV_OK;
+    }
+    if (end == KV_QL_HEAD && keeps_high(node)) {
+        uint8_t *high = kv_lp_high_delete_first(list->arena, node->data, node->form == KV_QL_HIGH);
+        return set_high(list, node, high, node->count - (size_t)1) ? KV_OK : KV_ENOMEM;
     }
     if (!kv_ql_opened(list, node)) return KV_ENOMEM;
     kv_ql_pos pos = {.list = list};

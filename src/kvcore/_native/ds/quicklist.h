@@ -27,6 +27,7 @@ struct kv_ql_node {
 
 typedef enum kv_ql_form {
     KV_QL_RAW,      /* as it is */
+    KV_QL_HIGH,     /* as it is, but at the end of its block: room for items in front (listpack.h) */
     KV_QL_PACKED,   /* data is | LZF bytes u32, native | LZF | instead */
     KV_QL_STUBBORN, /* raw: compressing would not gain enough, as long as it is not changed */
     KV_QL_POSTPONED /* raw: there was no memory for compressing it; tried again when it is changed or passes an end */

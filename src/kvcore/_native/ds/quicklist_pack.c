@@ -4,7 +4,7 @@
  *
  *   a compressed node's data:   | LZF bytes u32 | LZF |        node->bytes: of what it expands to
  *
- * A node is interior when it has `depth` nodes on either side. Between two changes no interior node is in the form KV_QL_RAW: it is compressed, or says
+ * A node is interior when it has `depth` nodes on either side. Between two changes no interior node is in the form KV_QL_RAW or KV_QL_HIGH: it is compressed, or says
  * why not. Since a change makes the nodes that it touches raw, what is still to be done is what looks raw and lies inside: arranging needs to know about
  * where the change was, not what it did. A chain that grows at an end pushes raw nodes inwards: walking in from there finds them. What was the end before
  * may be in any form, so the walk stops after `depth` nodes that are not raw. A chain that shrinks brings compressed nodes to an end: they are expanded.
@@ -57,6 +57,7 @@ bool kv_ql_expand(kv_quicklist *list, kv_ql_node *node) {
 
 /* Compresses into a block that is as long as pays, then moves to one that is as long as needed. */
 static void compress(kv_quicklist *list, kv_ql_node *node) {
+    kv_ql_lower(node);
     node->form = KV_QL_STUBBORN;
     if (node->bytes < MIN_BYTES || node->bytes > MAX_BYTES) return;
     size_t room = HEAD + node->bytes - MIN_GAIN;
@@ -100,10 +101,10 @@ static void arrange_end(kv_quicklist *list, bool tail) {
     kv_ql_node *node = tail ? list->tail : list->head;
     for (unsigned i = 0; i < list->depth && node != NULL; i++, node = tail ? node->prev : node->next) {
         if (node->form == KV_QL_POSTPONED) node->form = KV_QL_RAW;
-        if (!kv_ql_opened(list, node)) list->behind = 1;
+        if (!kv_ql_unpacked(list, node)) list->behind = 1;
     }
     for (unsigned done = 0; done < list->depth && node != NULL && is_interior(list, node); node = tail ? node->prev : node->next) {
-        if (node->form == KV_QL_RAW) compress(list, node), done = 0;
+        if (node->form <= KV_QL_HIGH) compress(list, node), done = 0;
         else done++;
     }
 }
@@ -113,7 +114,7 @@ void kv_ql_arrange(kv_quicklist *list, kv_ql_node *from, size_t near) {
     arrange_end(list, false);
     arrange_end(list, true);
     for (kv_ql_node *node = from != NULL ? from : list->head; node != NULL && near > 0; node = node->next, near--)
-        if (node->form == KV_QL_RAW && is_interior(list, node)) compress(list, node);
+        if (node->form <= KV_QL_HIGH && is_interior(list, node)) compress(list, node);
 }
 
 /* ---- check ---- */
@@ -133,7 +134,7 @@ bool kv_ql_form_check(const kv_quicklist *list, const kv_ql_node *node) {
     bool interior = is_interior(list, node);
     if (node->form == KV_QL_STUBBORN) return list->depth > 0 && is_stubborn(list, node);
     if (node->form == KV_QL_POSTPONED) return list->depth > 0;
-    if (node->form == KV_QL_RAW) return !interior;
+    if (node->form <= KV_QL_HIGH) return !interior && (node->form == KV_QL_RAW || !node->plain);
     return node->form == KV_QL_PACKED && list->depth > 0 && (interior || list->behind) &&
            node->bytes >= kv_ql_packed_bytes(node) - HEAD + MIN_GAIN;
 }

@@ -16,8 +16,19 @@ uint8_t *kv_ql_expanded(kv_arena *arena, const kv_ql_node *node);
 void kv_ql_adopt(kv_quicklist *list, kv_ql_node *node, uint8_t *copy);
 /* Makes the node raw; false: out of memory. */
 bool kv_ql_expand(kv_quicklist *list, kv_ql_node *node);
-static inline bool kv_ql_opened(kv_quicklist *list, kv_ql_node *node) {
+static inline bool kv_ql_unpacked(kv_quicklist *list, kv_ql_node *node) {
     return __builtin_expect(node->form != KV_QL_PACKED, 1) || kv_ql_expand(list, node);
+}
+/* A listpack with room in front goes to the beginning of its block. */
+static inline void kv_ql_lower(kv_ql_node *node) {
+    if (node->form != KV_QL_HIGH) return;
+    node->data = kv_lp_lower(node->data);
+    node->form = KV_QL_RAW;
+}
+/* Makes the node one that any listpack function may change. */
+static inline bool kv_ql_opened(kv_quicklist *list, kv_ql_node *node) {
+    kv_ql_lower(node);
+    return kv_ql_unpacked(list, node);
 }
 
 /* After a change that added, removed or moved nodes, if the list has a depth: expands what came to an end and compresses what left one. Then compresses
