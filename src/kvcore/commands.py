@@ -713,6 +713,17 @@ class Commands(Generic[T]):
         """
         return self._run(("DELIFEQ", name, value))
 
+    def dump(self, name: Key) -> bytes | None:
+        """Gives the value of a key as bytes that RESTORE, also that of Valkey or Redis, makes a key of again.
+
+            DUMP key
+
+        Reply: the value in the form of RDB files, with version and checksum; null: no such key.
+        Cost: O(n) in the size of the value.
+        https://valkey.io/commands/dump/
+        """
+        return self._run(("DUMP", name))
+
     def echo(self, value: Value) -> T:
         """Returns its argument.
 
@@ -1954,6 +1965,35 @@ class Commands(Generic[T]):
         https://valkey.io/commands/reset/
         """
         return self._run(("RESET",), text)
+
+    def restore(
+        self,
+        name: Key,
+        ttl: int,
+        value: bytes,
+        replace: bool = False,
+        absttl: bool = False,
+        idletime: int | None = None,
+        frequency: int | None = None,
+    ) -> bool:
+        """Makes a key of bytes that DUMP gave, also those of Redis or Valkey. They are checked in depth.
+
+            RESTORE key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]
+
+        Reply: OK.
+        Cost: O(n) in the size of the value; O(n log n) for sorted sets.
+        https://valkey.io/commands/restore/
+        """
+        words: list[Value] = ["RESTORE", name, ttl, value]
+        if replace:
+            words.append("REPLACE")
+        if absttl:
+            words.append("ABSTTL")
+        if idletime is not None:
+            words += ("IDLETIME", idletime)
+        if frequency is not None:
+            words += ("FREQ", frequency)
+        return self._run(words, bool)
 
     def role(self) -> list[Any]:
         """Tells the role of the server in replication.
@@ -3543,6 +3583,10 @@ class PipelineCommands:
         """Removes a key if its string equals the given one."""
         return self._run(("DELIFEQ", name, value))
 
+    def dump(self, name: Key) -> Self:
+        """Gives the value of a key as bytes that RESTORE, also that of Valkey or Redis, makes a key of again."""
+        return self._run(("DUMP", name))
+
     def echo(self, value: Value) -> Self:
         """Returns its argument."""
         return self._run(("ECHO", value))
@@ -4068,6 +4112,28 @@ class PipelineCommands:
     def renamenx(self, src: Key, dst: Key) -> Self:
         """Gives a key another name unless that name is taken."""
         return self._run(("RENAMENX", src, dst), bool)
+
+    def restore(
+        self,
+        name: Key,
+        ttl: int,
+        value: bytes,
+        replace: bool = False,
+        absttl: bool = False,
+        idletime: int | None = None,
+        frequency: int | None = None,
+    ) -> Self:
+        """Makes a key of bytes that DUMP gave, also those of Redis or Valkey. They are checked in depth."""
+        words: list[Value] = ["RESTORE", name, ttl, value]
+        if replace:
+            words.append("REPLACE")
+        if absttl:
+            words.append("ABSTTL")
+        if idletime is not None:
+            words += ("IDLETIME", idletime)
+        if frequency is not None:
+            words += ("FREQ", frequency)
+        return self._run(words, bool)
 
     def role(self) -> Self:
         """Tells the role of the server in replication."""

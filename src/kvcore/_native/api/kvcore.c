@@ -13,6 +13,7 @@
 #include "engine/dispatch.h"
 #include "engine/settings_apply.h"
 #include "net/server.h"
+#include "persist/payload.h"
 
 struct kvcore_store {
     kv_engine *engine;
@@ -90,6 +91,7 @@ kvcore_store *kvcore_open(const char *config, size_t config_len, uint64_t seed, 
     bool bad = store == NULL;
     kv_engine_options options = {.commands = &kv_commands,
                                  .config = &kv_config_options,
+                                 .codec = &kv_payload_codec,
                                  .seed = seed,
                                  .version = KVCORE_VERSION,
                                  .hooks = {.arg = store, .shutdown = on_shutdown, .config_applied = on_config}};

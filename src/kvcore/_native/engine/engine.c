@@ -89,6 +89,7 @@ kv_engine *kv_engine_create(const kv_engine_options *options) {
     engine->hooks = options->hooks;
     engine->version = options->version == NULL ? "" : options->version;
     engine->commands = options->commands;
+    engine->codec = options->codec;
     engine->direct[KV_DIRECT_GET] = kv_command_find(engine->commands, KV_LIT("get"));
     engine->direct[KV_DIRECT_SET] = kv_command_find(engine->commands, KV_LIT("set"));
     engine->started_mono_ns = kv_mono_ns();

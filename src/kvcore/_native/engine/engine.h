@@ -24,6 +24,7 @@ struct kv_commandlog;
 struct kv_latency;
 struct kv_cron;
 struct kv_tally;
+struct kv_codec;
 
 /* What a command has cost so far. Relaxed atomics: any thread adds to the engine's own, one thread to those of a tally (tally.h). */
 typedef struct kv_command_stats {
@@ -72,6 +73,7 @@ typedef struct kv_engine {
     const kv_vfs *vfs;
     kv_store store;
     const kv_command_table *commands;
+    const struct kv_codec *codec; /* codec.h: values as bytes */
     kv_settings settings;
     _Atomic bool strict; /* some option concerns every call, however short: maxmemory, or a log of microseconds or of small requests */
     kv_engine_hooks hooks;
@@ -132,10 +134,11 @@ typedef struct kv_engine {
 typedef struct kv_engine_options {
     const kv_command_table *commands; /* constant data: api/command_table.h */
     const kv_config_table *config;
-    unsigned shards;    /* 0: the default; a power of two, at most 64 */
-    unsigned databases; /* 0: 16 */
-    const kv_vfs *vfs;  /* NULL: the real one */
-    uint64_t seed;      /* 0: from the system; else hash seeds and random choices are reproducible (tests) */
+    const struct kv_codec *codec; /* NULL: DUMP and RESTORE must not be called */
+    unsigned shards;              /* 0: the default; a power of two, at most 64 */
+    unsigned databases;           /* 0: 16 */
+    const kv_vfs *vfs;            /* NULL: the real one */
+    uint64_t seed;                /* 0: from the system; else hash seeds and random choices are reproducible (tests) */
     kv_engine_hooks hooks;
     const char *version; /* shown by INFO; constant text, NULL: none */
 } kv_engine_options;

@@ -177,4 +177,12 @@
 #define KV_ERR_COMMANDLOG_TYPE "ERR type should be one of the following: slow, large-request, large-reply"
 #define KV_ERR_LATENCY_NO_SAMPLES "ERR No samples available for event '%s'"
 
+/* restore */
+#define KV_ERR_RESTORE_TTL "ERR Invalid TTL value, must be >= 0"
+#define KV_ERR_RESTORE_IDLETIME "ERR Invalid IDLETIME value, must be >= 0"
+#define KV_ERR_RESTORE_FREQ "ERR Invalid FREQ value, must be >= 0 and <= 255"
+#define KV_ERR_RESTORE_CHECKSUM "ERR DUMP payload version or checksum are wrong"
+#define KV_ERR_RESTORE_FORMAT "ERR Bad data format"
+#define KV_ERR_RESTORE_UNSUPPORTED "ERR Bad data format: %s"
+
 #endif

@@ -46,6 +46,7 @@ static inline void kv_access_touch(kv_value *v, kv_access_config config, int64_t
 }
 int64_t kv_access_idle_ms(const kv_value *v, int64_t now_ms);                             /* OBJECT IDLETIME, LRU clocks only */
 unsigned kv_access_frequency(const kv_value *v, kv_access_config config, int64_t now_ms); /* OBJECT FREQ, decayed; LFU only */
+static inline void kv_access_set(kv_value *v, uint32_t clock) { v->access = (v->access & ~KV_ACCESS_MASK) | (clock & KV_ACCESS_MASK); }
 /* RESTORE's IDLETIME and FREQ. */
 uint32_t kv_access_from_idle(int64_t idle_s, int64_t now_ms);
 uint32_t kv_access_from_frequency(unsigned frequency, int64_t now_ms);

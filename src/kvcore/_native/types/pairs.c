@@ -26,18 +26,27 @@ static bool note(slot *slots, size_t mask, const uint8_t *lp, const uint8_t *pos
     return true;
 }
 
-kv_status kv_pairs_check(const uint8_t *lp, kv_arena *a) {
-    size_t items = kv_lp_count(lp);
-    if (items == 0 || items % 2 != 0) return KV_ECORRUPT;
+/* Are the keys, all items or every other one, different from each other? */
+static kv_status check(const uint8_t *lp, kv_arena *a, size_t keys, bool pairs) {
     size_t room = 2;
-    while (room < items) room *= 2; /* items is twice the keys; a listpack's 1 GiB bounds it far below overflow */
+    while (room < keys * 2) room *= 2; /* a listpack's 1 GiB bounds it far below overflow */
     size_t bytes = room * sizeof(slot);
     slot *slots = kv_arena_alloc(a, bytes);
     if (slots == NULL) return KV_ENOMEM;
     memset(slots, 0, bytes);
     kv_status status = KV_OK;
-    for (const uint8_t *pos = kv_lp_first(lp); pos != NULL && status == KV_OK; pos = kv_lp_next(lp, kv_lp_next(lp, pos)))
+    for (const uint8_t *pos = kv_lp_first(lp); pos != NULL && status == KV_OK; pos = kv_lp_next(lp, pairs ? kv_lp_next(lp, pos) : pos))
         if (!note(slots, room - 1, lp, pos)) status = KV_ECORRUPT;
     kv_arena_free(a, slots, bytes);
     return status;
+}
+
+kv_status kv_pairs_check(const uint8_t *lp, kv_arena *a) {
+    size_t items = kv_lp_count(lp);
+    return items == 0 || items % 2 != 0 ? KV_ECORRUPT : check(lp, a, items / 2, true);
+}
+
+kv_status kv_members_check(const uint8_t *lp, kv_arena *a) {
+    size_t items = kv_lp_count(lp);
+    return items == 0 ? KV_ECORRUPT : check(lp, a, items, false);
 }
