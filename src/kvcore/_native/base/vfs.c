@@ -72,6 +72,15 @@ static int posix_ftruncate(const kv_vfs *vfs, int fd, int64_t size) {
     return rc;
 }
 
+static int64_t posix_size(const kv_vfs *vfs, int fd) {
+    (void)vfs;
+    struct stat facts;
+    if (fstat(fd, &facts) < 0) return -1;
+    if (S_ISREG(facts.st_mode)) return facts.st_size;
+    errno = EINVAL;
+    return -1;
+}
+
 static int posix_fsync_dir(const kv_vfs *vfs, const char *path) {
     char dir[PATH_BYTES];
     const char *slash = strrchr(path, '/');
@@ -91,8 +100,17 @@ static int posix_fsync_dir(const kv_vfs *vfs, const char *path) {
     return rc;
 }
 
-const kv_vfs kv_vfs_posix = {NULL,         posix_open,   posix_close,     posix_read,     posix_write, posix_fsync, posix_fdatasync,
-                             posix_rename, posix_unlink, posix_ftruncate, posix_fsync_dir};
+const kv_vfs kv_vfs_posix = {.open = posix_open,
+                             .close = posix_close,
+                             .read = posix_read,
+                             .write = posix_write,
+                             .fsync = posix_fsync,
+                             .fdatasync = posix_fdatasync,
+                             .rename = posix_rename,
+                             .unlink = posix_unlink,
+                             .ftruncate = posix_ftruncate,
+                             .size = posix_size,
+                             .fsync_dir = posix_fsync_dir};
 
 /* ---- on any implementation ---- */
 

@@ -18,6 +18,7 @@ struct kv_vfs {
     int (*rename)(const kv_vfs *vfs, const char *from, const char *to);
     int (*unlink)(const kv_vfs *vfs, const char *path);
     int (*ftruncate)(const kv_vfs *vfs, int fd, int64_t size);
+    int64_t (*size)(const kv_vfs *vfs, int fd);            /* of a regular file, bytes; -1 with EINVAL for anything else */
     int (*fsync_dir)(const kv_vfs *vfs, const char *path); /* the directory that holds `path`: makes a rename last */
 };
 

@@ -3,12 +3,13 @@
 
 #include "base/num.h"
 #include "ds/lzf.h"
+#include "persist/crc64.h"
 #include "persist/rdb.h"
 
 void kv_rdb_in_init(kv_rdb_in *in, kv_mem *mem, kv_slice bytes) {
     *in = (kv_rdb_in){0};
     in->mem = mem;
-    in->at = bytes.ptr;
+    in->at = in->summed = bytes.ptr;
     in->end = bytes.ptr + bytes.len;
 }
 
@@ -18,6 +19,12 @@ bool kv_rdb_fail(kv_rdb_in *in, kv_status status, const char *problem) {
         in->problem = problem;
     }
     return false;
+}
+
+uint64_t kv_rdb_sum(kv_rdb_in *in) {
+    in->sum = kv_crc64(in->sum, in->summed, (size_t)(in->at - in->summed));
+    in->summed = in->at;
+    return in->sum;
 }
 
 static bool need(kv_rdb_in *in, size_t n) {

@@ -14,7 +14,9 @@ struct kv_rdb_in {
     uint64_t beyond;         /* bytes of the source behind `end` */
     /* Has `need` bytes from `at` on in the window (they are there in the source), which may move. False: status and problem are set. NULL: beyond is 0. */
     bool (*more)(kv_rdb_in *in, size_t need);
-    void *arg; /* for `more` */
+    void *arg;             /* for `more` */
+    const uint8_t *summed; /* checksum: that of all bytes before this one ... */
+    uint64_t sum;          /* ... is this; see kv_rdb_sum */
     kv_mem *mem;
     kv_status status; /* KV_ECORRUPT, KV_EIO, KV_ENOMEM; KV_EINVAL: valid, but of a kind that is not supported */
     const char *problem;
@@ -22,6 +24,9 @@ struct kv_rdb_in {
 
 void kv_rdb_in_init(kv_rdb_in *in, kv_mem *mem, kv_slice bytes);
 bool kv_rdb_fail(kv_rdb_in *in, kv_status status, const char *problem); /* remembers the first one; returns false */
+
+/* The checksum of everything that was read. `more` calls it before it moves the window, and then has `summed` follow. */
+uint64_t kv_rdb_sum(kv_rdb_in *in);
 
 static inline uint64_t kv_rdb_left(const kv_rdb_in *in) { return (uint64_t)(in->end - in->at) + in->beyond; }
 /* The next n bytes, which it goes past; NULL: failed. Good until the next call. */
