@@ -68,7 +68,7 @@ def positive(text: str) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", default=["all"], choices=[*PARTS, "all"], metavar="part")
+    parser.add_argument("what", nargs="*", metavar="part", help=f"{', '.join(PARTS)}, or all (which none means, too)")
     parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer rounds and rows; into results/quick")
     parser.add_argument("--rounds", type=int, help="runs of each measurement; the median counts")
     parser.add_argument("--scale", type=positive, default=1.0, help="a factor on all sizes and counts")
@@ -80,6 +80,9 @@ def main() -> int:
     parser.add_argument("--rate", type=int, default=2000, help="the probe's requests a second (longwork)")
     parser.add_argument("--results", type=Path, help="another folder for what is saved; the README stays as it is then")
     options = parser.parse_args()
+    unknown = [part for part in options.what if part not in (*PARTS, "all")]
+    if unknown:
+        parser.error(f"there is no part {unknown[0]!r}; the parts are {', '.join(PARTS)}")
     if options.rounds is not None and options.rounds < 1:
         parser.error("--rounds has to be 1 or more")
     if options.rate < 1:
@@ -97,7 +100,7 @@ def main() -> int:
     started = time.monotonic()
     failed = []
     chosen = options.what
-    if "all" in chosen:
+    if "all" in chosen or not chosen:
         chosen = [name for name in PARTS if not (options.quick and name in NOT_QUICK)]
     for position, name in enumerate(chosen, 1):
         begun = time.monotonic()

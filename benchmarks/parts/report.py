@@ -201,7 +201,7 @@ def sections(folder: Path) -> dict[str, tuple[dict[str, Any], str]]:
         names = dict.fromkeys(row["case"] for row in saved["figures"]["rows"])
         pictures = "\n\n".join(f"![{name}](longwork-{name}.svg)" for name in names)
         found["Long work"] = (saved, "\n\n".join([text, longwork_table(saved["figures"]), pictures]))
-    for name, title in (("cthreads", "C threads"), ("scaling", "More cores, on paper"), ("flatness", "Flat with size")):
+    for name, title in (("cthreads", "C threads"), ("cores", "More cores, on paper"), ("flatness", "Flat with size")):
         saved = load(folder, name)
         if saved and (rows := plain_rows(saved["figures"].get("rows"))):
             found[title] = (saved, table(list(rows[0]), [list(row.values()) for row in rows]))

@@ -1975,7 +1975,7 @@ class Commands(Generic[T]):
         absttl: bool = False,
         idletime: int | None = None,
         frequency: int | None = None,
-    ) -> bool:
+    ) -> T:
         """Makes a key of bytes that DUMP gave, also those of Redis or Valkey. They are checked in depth.
 
             RESTORE key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]
@@ -1993,7 +1993,7 @@ class Commands(Generic[T]):
             words += ("IDLETIME", idletime)
         if frequency is not None:
             words += ("FREQ", frequency)
-        return self._run(words, bool)
+        return self._run(words, None)
 
     def role(self) -> list[Any]:
         """Tells the role of the server in replication.
@@ -4133,7 +4133,7 @@ class PipelineCommands:
             words += ("IDLETIME", idletime)
         if frequency is not None:
             words += ("FREQ", frequency)
-        return self._run(words, bool)
+        return self._run(words, None)
 
     def role(self) -> Self:
         """Tells the role of the server in replication."""

@@ -99,6 +99,7 @@ def test_pipelines_have_the_same_methods() -> None:
 FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
 
 # Steps that are run in order through both: method, positional arguments, keyword arguments.
+TEN = b"\x00\xc0\x0a\x0b\x00\x07\x40\xea6\xf31\x8a2"  # DUMP of "10", in version 11
 CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("set", ("k", "v"), {}),
     ("set", ("k", "w"), {"nx": True}),
@@ -144,6 +145,13 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("rename", ("e", "e2"), {}),
     ("renamenx", ("e2", "s"), {}),
     ("copy", ("e2", "e3"), {"replace": True}),
+    ("dump", ("none",), {}),
+    ("restore", ("restored", 100_000, TEN), {"replace": True, "idletime": 5}),
+    ("restore", ("restored", 33_000_000_000_000, TEN), {"replace": True, "absttl": True, "frequency": 7}),
+    ("restore", ("restored", 0, TEN), {}),
+    ("restore", ("restored", 0, TEN[:-1]), {"replace": True}),
+    ("get", ("restored",), {}),
+    ("delete", ("restored",), {}),
     ("move", ("e3", 1), {}),
     ("touch", ("s", "none"), {}),
     ("object", ("encoding", "s"), {}),
