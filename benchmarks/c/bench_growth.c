@@ -1,4 +1,4 @@
-/* sources: base/[a-z]*.c ds/[a-z]*.c types/[a-z]*.c store/[a-z]*.c engine/[a-z]*.c commands/[a-z]*.c net/[a-z]*.c api/[a-z]*.c */
+/* sources: base/[a-z]*.c ds/[a-z]*.c types/[a-z]*.c store/[a-z]*.c engine/[a-z]*.c commands/[a-z]*.c persist/[a-z]*.c net/[a-z]*.c api/[a-z]*.c */
 /* How long single calls take while tables grow and shrink: every call is timed with the processor's clock, one thread.
  *
  *   keys    SET of --keys new keys, then DEL of all of them

@@ -1,4 +1,4 @@
-/* sources: base/[a-z]*.c ds/[a-z]*.c types/[a-z]*.c store/[a-z]*.c engine/[a-z]*.c commands/[a-z]*.c net/[a-z]*.c api/[a-z]*.c */
+/* sources: base/[a-z]*.c ds/[a-z]*.c types/[a-z]*.c store/[a-z]*.c engine/[a-z]*.c commands/[a-z]*.c persist/[a-z]*.c net/[a-z]*.c api/[a-z]*.c */
 /* How long a shard's lock is held: the hooks of the lock-order checker, with a clock in them. One thread, a 50/50 mix of GET and SET, Zipf keys.
  *
  * Prints one JSON line: mean, mean square and percentiles of the time held, and of the time from one unlock to the next lock; what the clock itself costs

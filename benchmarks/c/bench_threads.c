@@ -1,4 +1,4 @@
-/* sources: base/[a-z]*.c ds/[a-z]*.c types/[a-z]*.c store/[a-z]*.c engine/[a-z]*.c commands/[a-z]*.c net/[a-z]*.c api/[a-z]*.c */
+/* sources: base/[a-z]*.c ds/[a-z]*.c types/[a-z]*.c store/[a-z]*.c engine/[a-z]*.c commands/[a-z]*.c persist/[a-z]*.c net/[a-z]*.c api/[a-z]*.c */
 /* How much more than one thread two (or n) threads do: a 50/50 mix of GET and SET with Zipf-distributed keys on one store, a session a thread.
  *
  * What the machine itself would give is measured in the same rounds: `arithmetic` (nothing but registers), `memory` (each thread reads lines of its own

@@ -1,4 +1,4 @@
-/* sources: base/*.c ds/*.c types/*.c store/*.c engine/*.c commands/*.c net/*.c api/*.c */
+/* sources: base/*.c ds/*.c types/*.c store/*.c engine/*.c commands/*.c persist/*.c net/*.c api/*.c */
 /* The command table and its lookups: every command is found in any case, errors have the exact texts, keys are the ones that a reader sees. */
 #include <stdint.h>
 #include <time.h>

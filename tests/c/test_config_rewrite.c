@@ -1,4 +1,4 @@
-/* sources: base/[a-z]*.c ds/[a-z]*.c types/[a-z]*.c store/[a-z]*.c engine/[a-z]*.c commands/[a-z]*.c net/[a-z]*.c api/[a-z]*.c */
+/* sources: base/[a-z]*.c ds/[a-z]*.c types/[a-z]*.c store/[a-z]*.c engine/[a-z]*.c commands/[a-z]*.c persist/[a-z]*.c net/[a-z]*.c api/[a-z]*.c */
 /* CONFIG REWRITE from text to text: whatever bytes the values hold, reading the result gives the same values; comments and unknown lines stay; doing it
  * again changes nothing. Seeded. */
 #include "api/config_table.h"

@@ -1,4 +1,4 @@
-/* sources: base/[a-z]*.c ds/[a-z]*.c types/[a-z]*.c store/[a-z]*.c engine/[a-z]*.c commands/[a-z]*.c net/[a-z]*.c api/[a-z]*.c */
+/* sources: base/[a-z]*.c ds/[a-z]*.c types/[a-z]*.c store/[a-z]*.c engine/[a-z]*.c commands/[a-z]*.c persist/[a-z]*.c net/[a-z]*.c api/[a-z]*.c */
 /* The whole engine through its own door, one thread: what a blocked command, a transaction, a subscription, an expiry and an eviction do to the others.
  * A command never waits by itself, so one thread plays any number of clients, and the order of events is known. */
 #include <unistd.h>

@@ -1,4 +1,4 @@
-/* sources: base/[a-z]*.c ds/[a-z]*.c types/[a-z]*.c store/[a-z]*.c engine/[a-z]*.c commands/[a-z]*.c net/[a-z]*.c api/[a-z]*.c */
+/* sources: base/[a-z]*.c ds/[a-z]*.c types/[a-z]*.c store/[a-z]*.c engine/[a-z]*.c commands/[a-z]*.c persist/[a-z]*.c net/[a-z]*.c api/[a-z]*.c */
 /* The whole engine from several threads: hand-overs that are cut short in every way, messages to clients that come and go, a server that stops under the
  * hands of those who write to its clients, client-side caches, flushes under writers, and at last anything at all. Each scene ends with a count that only
  * an engine without a lost wake-up, a lost element or a torn step can give; the sanitizers look at the way there.

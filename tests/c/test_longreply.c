@@ -1,4 +1,4 @@
-/* sources: base/[a-z]*.c ds/[a-z]*.c types/[a-z]*.c store/[a-z]*.c engine/[a-z]*.c commands/[a-z]*.c net/[a-z]*.c api/[a-z]*.c */
+/* sources: base/[a-z]*.c ds/[a-z]*.c types/[a-z]*.c store/[a-z]*.c engine/[a-z]*.c commands/[a-z]*.c persist/[a-z]*.c net/[a-z]*.c api/[a-z]*.c */
 /* Long replies in slices: the reply is what it would have been as a whole, at the moment of the command, whatever happens to its key between two slices;
  * nothing stays pinned, and nothing leaks. Then the same from threads: hashes whose fields are all changed by one command are never seen half changed.
  *

@@ -1,4 +1,4 @@
-/* sources: base/[a-z]*.c ds/[a-z]*.c types/[a-z]*.c store/[a-z]*.c engine/[a-z]*.c commands/[a-z]*.c net/[a-z]*.c api/[a-z]*.c */
+/* sources: base/[a-z]*.c ds/[a-z]*.c types/[a-z]*.c store/[a-z]*.c engine/[a-z]*.c commands/[a-z]*.c persist/[a-z]*.c net/[a-z]*.c api/[a-z]*.c */
 /* Memory runs out at every single allocation of every command. The commands are those of the manual (tests/commands/examples.json), each step of each
  * example after the steps before it, in small and in large encodings; and scenes of several clients, where one's failure must not become another's.
  *

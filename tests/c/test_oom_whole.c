@@ -1,4 +1,4 @@
-/* sources: base/[a-z]*.c ds/[a-z]*.c types/[a-z]*.c store/[a-z]*.c engine/[a-z]*.c commands/[a-z]*.c net/[a-z]*.c api/[a-z]*.c */
+/* sources: base/[a-z]*.c ds/[a-z]*.c types/[a-z]*.c store/[a-z]*.c engine/[a-z]*.c commands/[a-z]*.c persist/[a-z]*.c net/[a-z]*.c api/[a-z]*.c */
 /* A command that changes several things does all of it or nothing, when memory runs out at any of its allocations (docs/design/all-or-nothing.md).
  *
  * Each scene is set up and run once for reference, and then with allocation k = 1, 2, ... failing, once or from there on, until k is more than the

@@ -1,4 +1,4 @@
-/* sources: base/[a-z]*.c ds/[a-z]*.c types/[a-z]*.c store/[a-z]*.c engine/[a-z]*.c commands/[a-z]*.c net/[a-z]*.c api/[a-z]*.c */
+/* sources: base/[a-z]*.c ds/[a-z]*.c types/[a-z]*.c store/[a-z]*.c engine/[a-z]*.c commands/[a-z]*.c persist/[a-z]*.c net/[a-z]*.c api/[a-z]*.c */
 /* A fuzzer of the commands: every command of the table with words that are sometimes right, on few keys of every type, through sessions of both protocols.
  * Whatever is asked, exactly one well-formed reply comes (subscriptions: one for each channel), nothing stays locked, and the store is sound.
  *
