@@ -116,3 +116,10 @@ def test_field_expiries_of_redis(here: Connection, redis_server: servers.Server,
         at = 33_000_000_000_000 + 1000 * number if number % 3 != 0 else -1
         assert here.must("HPEXPIRETIME", "h", "FIELDS", 1, f"field:{number}").plain() == [at]
         assert here.must("HGET", "h", f"field:{number}").plain() == b"%d" % number
+
+
+def test_a_payload_without_a_checksum_is_refused(here: Connection) -> None:
+    """In a file a checksum of zero means that there is none; a payload has to have one."""
+    here.must("SET", "k", "value")
+    reply = here.call("RESTORE", "copy", 0, dumped(here, "k")[:-8] + bytes(8))
+    assert reply.data == b"ERR DUMP payload version or checksum are wrong"

@@ -30,7 +30,7 @@ static bool sound(kv_slice payload) {
     if (payload.len < FOOTER || !known(version_of(payload))) return false;
     uint64_t sum;
     memcpy(&sum, payload.ptr + payload.len - sizeof sum, sizeof sum); /* little-endian machines only */
-    return sum == 0 || sum == kv_crc64(0, payload.ptr, payload.len - sizeof sum);
+    return sum == kv_crc64(0, payload.ptr, payload.len - sizeof sum);
 }
 
 static bool read_all(kv_rdb_reader *r, kv_arena *arena, kv_rdb_object *object) {

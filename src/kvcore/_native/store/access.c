@@ -32,7 +32,7 @@ void kv_access_count(kv_value *v, kv_access_config config, int64_t now_ms, kv_rn
         double above = counter > LFU_START ? counter - LFU_START : 0;
         if (kv_rng_unit(rng) < 1.0 / (above * config.lfu_log_factor + 1)) counter++;
     }
-    kv_entry_put_access(v, minutes(now_ms) << 8 | counter);
+    kv_access_set(v, minutes(now_ms) << 8 | counter);
 }
 
 int64_t kv_access_idle_ms(const kv_value *v, int64_t now_ms) {

@@ -37,16 +37,15 @@ static inline bool kv_policy_is_volatile(kv_evict_policy p) {
 static inline uint32_t kv_access_seconds(int64_t now_ms) { return (uint32_t)((uint64_t)now_ms / 1000) & KV_ACCESS_MASK; }
 uint32_t kv_access_fresh(kv_access_config config, int64_t now_ms);                       /* of a new key */
 void kv_access_count(kv_value *v, kv_access_config config, int64_t now_ms, kv_rng *rng); /* a key was used: LFU */
+static inline void kv_access_set(kv_value *v, uint32_t clock) { v->access = (v->access & ~KV_ACCESS_MASK) | (clock & KV_ACCESS_MASK); }
 /* A key was used. */
 static inline void kv_access_touch(kv_value *v, kv_access_config config, int64_t now_ms, kv_rng *rng) {
     if (kv_policy_is_lfu(config.policy)) kv_access_count(v, config, now_ms, rng);
     /* A clock that is right is not written: the entry's line may stay in other cores' caches. */
-    else if ((v->access & KV_ACCESS_MASK) != kv_access_seconds(now_ms))
-        v->access = (v->access & ~KV_ACCESS_MASK) | kv_access_seconds(now_ms);
+    else if ((v->access & KV_ACCESS_MASK) != kv_access_seconds(now_ms)) kv_access_set(v, kv_access_seconds(now_ms));
 }
 int64_t kv_access_idle_ms(const kv_value *v, int64_t now_ms);                             /* OBJECT IDLETIME, LRU clocks only */
 unsigned kv_access_frequency(const kv_value *v, kv_access_config config, int64_t now_ms); /* OBJECT FREQ, decayed; LFU only */
-static inline void kv_access_set(kv_value *v, uint32_t clock) { v->access = (v->access & ~KV_ACCESS_MASK) | (clock & KV_ACCESS_MASK); }
 /* RESTORE's IDLETIME and FREQ. */
 uint32_t kv_access_from_idle(int64_t idle_s, int64_t now_ms);
 uint32_t kv_access_from_frequency(unsigned frequency, int64_t now_ms);

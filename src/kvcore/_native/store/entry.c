@@ -25,7 +25,7 @@
  *   key 16, container:          8 + 8 + 16               = 32 -> 32      Valkey  16 + 1+18          = 35 -> 48
  *
  * Fields behind the header are read with memcpy: after an expiry nothing is aligned. u always is (offset 8 of an aligned block). The key's length
- * is the top byte of the 32-bit word that also holds the access clock: only kv_entry_put_access writes that word.
+ * is the top byte of the 32-bit word that also holds the access clock: only kv_access_set writes that word.
  *
  * Invariants: a text is at most 112 bytes (kv_entry_embeds), so its length is one byte; EMBEDDED entries never have FIELDS. */
 #include "store/entry.h"

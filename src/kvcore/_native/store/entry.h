@@ -6,9 +6,6 @@
 #include "store/keyspace.h"
 
 static inline uint32_t kv_entry_access(const kv_value *v) { return v->access & KV_ACCESS_MASK; }
-static inline void kv_entry_put_access(kv_value *v, uint32_t access) {
-    v->access = (v->access & ~KV_ACCESS_MASK) | (access & KV_ACCESS_MASK);
-}
 
 /* flags: embedded entries keep the length of their text where others say KV_VALUE_FIELDS. */
 static inline bool kv_entry_has_fields(const kv_value *v) { return (v->flags & (KV_VALUE_EMBEDDED | KV_VALUE_FIELDS)) == KV_VALUE_FIELDS; }

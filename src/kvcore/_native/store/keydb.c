@@ -101,8 +101,7 @@ void kv_keydb_stamp(const kv_keydb *db, kv_value *v, const kv_value *old) {
     kv_access_config config = atomic_load_explicit(&db->shard->store->access, memory_order_relaxed);
     v->version = db->shard->version;
     /* An overwritten key keeps how often it was used. */
-    kv_entry_put_access(v,
-                        old != NULL && kv_policy_is_lfu(config.policy) ? kv_entry_access(old) : kv_access_fresh(config, db->shard->now_ms));
+    kv_access_set(v, old != NULL && kv_policy_is_lfu(config.policy) ? kv_entry_access(old) : kv_access_fresh(config, db->shard->now_ms));
 }
 
 typedef struct check_state {

@@ -250,7 +250,7 @@ static kv_status relayout(kv_keydb *db, uint64_t hash, kv_value *v, kv_layout la
     }
     fill(fresh, &what, layout.expires, expire_ms);
     fresh->version = db->shard->version;
-    kv_entry_put_access(fresh, kv_entry_access(v));
+    kv_access_set(fresh, kv_entry_access(v));
     (void)kv_keydb_install(db, hash, v, fresh); /* replacing cannot fail */
     kv_entry_free(db->arena, v);
     *out = fresh;

@@ -66,7 +66,7 @@ kv_status kv_keydb_move(kv_keydb *from, uint64_t from_hash, kv_value *v, kv_keyd
         fresh->u = v->u;
     }
     fresh->version = to->shard->version;
-    kv_entry_put_access(fresh, kv_entry_access(v));
+    kv_access_set(fresh, kv_entry_access(v));
     if (old != NULL) {
         (void)kv_keydb_install(to, to_hash, old, fresh); /* replacing cannot fail */
         kv_shard_dispose(to->shard, old);
