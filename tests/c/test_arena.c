@@ -142,7 +142,7 @@ static void grows_through_classes(void) {
     CHECK(atomic_load(&mem.used) == 0);
 }
 
-/* What is free goes back to the system when nobody has asked for pages since the last look. */
+/* What is free goes back to the system when nobody has asked for pages since the last look, nor needed them in the last 5 to 10 seconds. */
 static void rests(void) {
     kv_mem mem;
     kv_mem_init(&mem);
@@ -150,15 +150,44 @@ static void rests(void) {
     void *kept = kv_arena_alloc(arena, 30000), *gone[20];
     for (int i = 0; i < 20; i++) gone[i] = kv_arena_alloc(arena, 20000);
     for (int i = 0; i < 20; i++) kv_arena_free(arena, gone[i], 20000);
-    kv_span_rest(&mem);
+    uint64_t now_ms = 20000;
+    for (int looks = 0; looks < 40; looks++) kv_span_tend(&mem, now_ms += 100, true);
 #ifndef KV_PLAIN_MALLOC
     CHECK(mem.pool.pages_dirty > 0);
 #endif
-    kv_span_rest(&mem);
+    for (int looks = 0; looks < 70; looks++) kv_span_tend(&mem, now_ms += 100, true);
     CHECK(mem.pool.pages_dirty == 0 && kv_page_pool_check(&mem));
     kv_arena_free(arena, kept, 30000);
     kv_arena_destroy(arena);
 }
+
+#ifndef KV_PLAIN_MALLOC
+/* A store that is emptied and filled again gets the pages that it had, and no more than those are held; in the end they go back, all but a few chunks. */
+static void refills(void) {
+    enum { N = 4000, BYTES = 16392 };
+    kv_mem mem;
+    kv_mem_init(&mem);
+    kv_arena *arena = kv_arena_create(&mem);
+    static void *blocks[N];
+    uint64_t now_ms = (uint64_t)1 << 60; /* the pool asks its own clock, too, whether somebody tended it just now: always */
+    kv_span_tend(&mem, now_ms, false);
+    size_t most = 0;
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < N; i++) CHECK((blocks[i] = kv_arena_alloc(arena, BYTES)) != NULL);
+        if (round == 0) most = mem.pool.chunks;
+        CHECK(mem.pool.chunks == most && mem.pool.pages_coarse == mem.pool.pages_used && kv_page_pool_check(&mem));
+        CHECK(mem.pool.ripe == NULL); /* coarse chunks do not become huge pages */
+        for (int i = 0; i < N; i++) kv_arena_free(arena, blocks[i], BYTES);
+        CHECK(mem.pool.chunks == most && kv_page_pool_check(&mem));
+        for (int looks = 0; looks < 20; looks++) kv_span_tend(&mem, now_ms += 100, true);
+        CHECK(mem.pool.chunks + 1 >= most && mem.pool.pages_dirty <= N / 2 * 9); /* two blocks in nine pages */
+    }
+    for (int looks = 0; looks < 300; looks++) kv_span_tend(&mem, now_ms += 100, true);
+    CHECK(mem.pool.chunks <= 2 && mem.pool.pages_dirty == 0 && kv_page_pool_check(&mem));
+    kv_arena_destroy(arena);
+    CHECK(mem.pool.chunks == 0);
+}
+#endif
 
 /* Sizes of one kind come, most go, and others come: compaction brings the pages back that were held by a few blocks each. Blocks keep their bytes
  * whatever is allocated and freed between the moves. */
@@ -209,7 +238,7 @@ static void compacts(uint64_t seed) {
 
 /* Chunks that fill up become huge pages where the kernel has them; what was in them stays, and so it does when most of them goes back. */
 static void promotes(bool refused) {
-    enum { N = 3000 };
+    enum { N = 6000 };
     kv_mem mem;
     kv_rng rng;
     kv_mem_init(&mem);
@@ -218,22 +247,22 @@ static void promotes(bool refused) {
     kv_arena *arena = kv_arena_create(&mem);
     static block blocks[N];
     for (int i = 0; i < N; i++) {
-        blocks[i].bytes = 2048;
+        blocks[i].bytes = 1024;
         CHECK((blocks[i].ptr = kv_arena_alloc(arena, blocks[i].bytes)) != NULL);
         fill(&blocks[i], &rng);
-        if (i % 700 == 0) kv_span_promote(&mem, 1);
+        if (i % 1400 == 0) kv_span_promote(&mem, 1);
     }
 #ifndef KV_PLAIN_MALLOC
     CHECK((mem.pool.ripe == NULL) == refused);
 #endif
-    kv_span_promote(&mem, 100);
+    kv_span_promote(&mem, UINT64_MAX);
     CHECK(kv_page_pool_check(&mem) && kv_arena_check(arena));
     for (int i = 0; i < N; i++) {
         check_bytes(&blocks[i], blocks[i].bytes);
         if (i % 8 != 0) kv_arena_free(arena, blocks[i].ptr, blocks[i].bytes), blocks[i].ptr = NULL;
     }
     kv_span_purge(&mem);
-    kv_span_promote(&mem, 100);
+    kv_span_promote(&mem, UINT64_MAX);
     CHECK(kv_page_pool_check(&mem) && kv_arena_check(arena));
     for (int i = 0; i < N; i += 8) check_bytes(&blocks[i], blocks[i].bytes);
     kv_arena_destroy(arena);
@@ -354,6 +383,9 @@ int main(void) {
     promotes(true);
     grows_through_classes();
     rests();
+#ifndef KV_PLAIN_MALLOC
+    refills();
+#endif
     many_small_arenas();
     failures();
     threads();

@@ -185,7 +185,7 @@ static kv_span *slab_create(kv_arena *arena, unsigned index) {
         arena->kept = NULL;
         span->fresh_place = 0;
     } else {
-        span = kv_span_alloc(arena->mem, pages);
+        span = kv_span_alloc(arena->mem, pages, size > SPARSE);
         if (span == NULL) return NULL;
         span->owner = owner_tag(arena);
         ASAN_POISON_MEMORY_REGION(kv_span_start(span), pages * KV_PAGE);
@@ -381,7 +381,7 @@ static void *large_alloc(kv_arena *arena, size_t bytes) {
         huge_link(arena, map);
         return (uint8_t *)map + KV_PAGE;
     }
-    kv_span *span = kv_span_alloc(arena->mem, (unsigned)(page_round(bytes) / KV_PAGE));
+    kv_span *span = kv_span_alloc(arena->mem, (unsigned)(page_round(bytes) / KV_PAGE), false); /* tables are among them */
     if (span == NULL) return NULL;
     span->class_index = LARGE_CLASS;
     large_link(arena, span);
@@ -436,6 +436,7 @@ void kv_arena_destroy(kv_arena *arena) {
         arena->huge = map->next;
         kv_mem_unmap(arena->mem, map, map->bytes);
     }
+    kv_span_close(arena->mem);
     kv_free(arena->mem, arena);
 }
 
@@ -506,7 +507,6 @@ void kv_arena_trim(kv_arena *arena) {
     if (arena->kept != NULL) give_back(arena, arena->kept);
     arena->kept = NULL;
     unguard(arena);
-    kv_span_purge(arena->mem);
 }
 
 /* ---- check ---- */

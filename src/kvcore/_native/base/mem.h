@@ -20,10 +20,14 @@ typedef struct kv_page_pool {
     size_t chunks;                    /* all of them, full ones too */
     size_t empty;                     /* chunks with no page in use */
     size_t pages_used, pages_dirty;   /* handed out; free but not yet given back to the system */
+    size_t pages_coarse;              /* of those handed out */
+    size_t peak, peak_before;         /* the most pages_used, in this window of time and in the one before */
+    uint64_t window_ms, tended_ms;    /* when this window began; when kv_span_tend came last, 0 for never */
     struct kv_chunk *ripe;            /* filled up, to be made one huge page (kv_span_promote) */
     uint8_t huge;                     /* 0: the kernel was not asked yet; 1: it offers huge pages; 2: it does not, or they are not wanted */
+    uint64_t slow_until_ms;           /* no chunk is huge at once before this time */
     uint64_t purged_ms;               /* when free pages were last given back */
-    uint64_t requests, requests_seen; /* spans handed out, in all and at the last kv_span_rest */
+    uint64_t requests, requests_seen; /* spans handed out, in all and at the last kv_span_tend */
 } kv_page_pool;
 
 typedef struct kv_mem {

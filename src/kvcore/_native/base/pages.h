@@ -19,7 +19,8 @@ typedef struct kv_span {
     uint16_t capacity;    /* blocks */
     uint8_t class_index;
     uint8_t back;           /* of any page of a slab: how many pages before it the span begins */
-    uint16_t pages : 14;    /* of the first page */
+    uint16_t pages : 13;    /* of the first page */
+    uint16_t is_coarse : 1; /* the pool's: no use for huge pages */
     uint16_t is_full : 1;   /* the arena's: which of its lists the slab is in; both 0 is the class's own */
     uint16_t is_closed : 1; /* being emptied */
     uint32_t owner;         /* tells the arena, for debug checks */
@@ -27,16 +28,20 @@ typedef struct kv_span {
 _Static_assert(sizeof(kv_span) == 32, "512 of them are four pages");
 #define KV_SPAN_NONE UINT16_MAX
 
-/* A span of `pages` (1..KV_SPAN_MAX) with unknown contents, or NULL when out of memory. `back` of its pages is set for the first 256. */
-kv_span *kv_span_alloc(kv_mem *mem, unsigned pages);
+/* A span of `pages` (1..KV_SPAN_MAX) with unknown contents, or NULL when out of memory. `back` of its pages is set for the first 256. `coarse`: its blocks
+ * are so large that huge pages would not help those who read them. */
+kv_span *kv_span_alloc(kv_mem *mem, unsigned pages, bool coarse);
 void kv_span_free(kv_mem *mem, kv_span *span);
 void kv_span_purge(kv_mem *mem); /* give every free page back to the system */
-/* To be called a few times a second: gives every free page back when no span was handed out since the last call. */
-void kv_span_rest(kv_mem *mem);
+void kv_span_close(kv_mem *mem); /* when nothing is in use, nothing stays mapped */
+/* One thread's, a few times a second; now_ms: CLOCK_MONOTONIC. Gives back what nobody has needed for 5 to 10 seconds, and free pages beyond a 256th of
+ * what is in use or, when `resting` and no span was handed out since the last call, all of them. While it is called nobody else gives pages back. */
+void kv_span_tend(kv_mem *mem, uint64_t now_ms, bool resting);
 bool kv_page_pool_check(kv_mem *mem); /* every invariant; takes the lock */
 
-/* Makes chunks that are nearly full into huge pages, at most `n` of them: some 0.3 ms each, without the pool's lock. One thread, now and then. */
-void kv_span_promote(kv_mem *mem, unsigned n);
+/* Makes chunks that are nearly full into huge pages until there are none or `budget_ns` have passed; the time it took. 1 ms each where memory is plenty, 10
+ * where the machine's host has to find it; without the pool's lock. One thread, now and then. */
+uint64_t kv_span_promote(kv_mem *mem, uint64_t budget_ns);
 /* Huge pages are not wanted, whatever the kernel offers: for chunks from now on. */
 void kv_span_refuse_huge(kv_mem *mem);
 

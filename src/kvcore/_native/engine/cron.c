@@ -135,7 +135,7 @@ static bool tidy_shard(kv_engine *engine, kv_shard *shard) {
 
 /* A step looks at STEP blocks under the lock: some 10 us. A piece of work takes COMPACT_NS, and all pieces together COMPACT_SHARE percent of the time, so that
  * nobody misses it. */
-enum { PROMOTED = 16 /* chunks of 2 MiB a look: 320 MiB a second */ };
+enum { PROMOTE_NS = 2000000, PROMOTE_PAUSE = 32 }; /* a 32nd of a processor for huge pages: what one costs differs by machine (pages.c) */
 enum { STEP = 128, COMPACT_NS = 1000000, COMPACT_SHARE = 10 };
 
 /* `look`: may a round begin? False: there is nothing left to do. */
@@ -182,7 +182,7 @@ bool kv_cron_round(kv_engine *engine, uint64_t budget_us) {
 static void cron_main(void *arg) {
     kv_cron *cron = arg;
     kv_engine *engine = cron->engine;
-    uint64_t looked_ns = 0;
+    uint64_t looked_ns = 0, promote_ns = 0;
     while (atomic_load_explicit(&cron->stop, memory_order_acquire) == 0) {
         int64_t hz = kv_setting(&engine->settings, KV_CFG_HZ), effort = kv_setting(&engine->settings, KV_CFG_ACTIVE_EXPIRE_EFFORT);
         uint64_t period_ns = 1000000000 / (uint64_t)(hz < 1 ? 1 : hz);
@@ -192,8 +192,8 @@ static void cron_main(void *arg) {
         bool look = begun - looked_ns >= period_ns; /* a period is long enough to tell growth from rest */
         if (look) looked_ns = begun;
         bool compacting = compact(engine, look);
-        if (look && !more && !compacting) kv_span_rest(&engine->mem);
-        if (look) kv_span_promote(&engine->mem, PROMOTED);
+        if (look) kv_span_tend(&engine->mem, begun / 1000000, !more && !compacting);
+        if (look && begun >= promote_ns) promote_ns = begun + PROMOTE_PAUSE * kv_span_promote(&engine->mem, PROMOTE_NS);
         uint64_t now = kv_mono_ns(), worked = now - begun;
         /* Piece by piece, so that on a machine with few processors the threads that serve clients never wait long for one. */
         uint64_t pause_ns = more ? worked * (100 - share) / share : compacting ? worked * (100 - COMPACT_SHARE) / COMPACT_SHARE : period_ns;
