@@ -269,6 +269,25 @@ static void promotes(bool refused) {
     CHECK(atomic_load(&mem.used) == 0 && mem.pool.chunks == 0 && mem.pool.ripe == NULL);
 }
 
+/* A small pool wants no thread for its huge pages; one that has outgrown the processor's caches does, where the kernel has them. */
+static void asks_for_a_thread(void) {
+    enum { COUNT = 24 << 8, BYTES = 4096 };
+    kv_mem mem;
+    kv_mem_init(&mem);
+    kv_arena *arena = kv_arena_create(&mem);
+    static void *blocks[COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+        CHECK((blocks[i] = kv_arena_alloc(arena, BYTES)) != NULL);
+        if (i == COUNT / 4) CHECK(!atomic_load(&mem.pool.wants_thread));
+    }
+#ifndef KV_PLAIN_MALLOC
+    CHECK(atomic_load(&mem.pool.wants_thread) == kvi_huge_pages_offered());
+#endif
+    for (size_t i = 0; i < COUNT; i++) kv_arena_free(arena, blocks[i], BYTES);
+    kv_arena_destroy(arena);
+    CHECK(atomic_load(&mem.used) == 0);
+}
+
 static void many_small_arenas(void) {
     kv_mem mem;
     kv_mem_init(&mem);
@@ -379,6 +398,7 @@ int main(void) {
     accounts();
     empties_go_back();
     for (uint64_t seed = 1; seed <= 3; seed++) compacts(seed);
+    asks_for_a_thread();
     promotes(false);
     promotes(true);
     grows_through_classes();

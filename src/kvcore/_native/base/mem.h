@@ -15,18 +15,19 @@ struct kv_chunk;
 
 /* Chunks of pages that all arenas of the engine share, see pages.c. Empty until the first arena allocates. */
 typedef struct kv_page_pool {
-    kv_mutex lock;                    /* guards the rest; nothing is taken under it */
-    struct kv_chunk *by_run[10];      /* chunks whose longest free run has 2^i .. 2^(i+1)-1 pages */
-    size_t chunks;                    /* all of them, full ones too */
-    size_t empty;                     /* chunks with no page in use */
-    size_t pages_used, pages_dirty;   /* handed out; free but not yet given back to the system */
-    size_t pages_coarse;              /* of those handed out */
-    size_t peak, peak_before;         /* the most pages_used, in this window of time and in the one before */
-    uint64_t window_ms, tended_ms;    /* when this window began; when kv_span_tend came last, 0 for never */
-    struct kv_chunk *ripe;            /* filled up, to be made one huge page (kv_span_promote) */
-    uint8_t huge;                     /* 0: the kernel was not asked yet; 1: it offers huge pages; 2: it does not, or they are not wanted */
-    uint64_t slow_until_ms;           /* no chunk is huge at once before this time */
-    uint64_t purged_ms;               /* when free pages were last given back */
+    kv_mutex lock;                  /* guards the rest; nothing is taken under it */
+    struct kv_chunk *by_run[10];    /* chunks whose longest free run has 2^i .. 2^(i+1)-1 pages */
+    size_t chunks;                  /* all of them, full ones too */
+    size_t empty;                   /* chunks with no page in use */
+    size_t pages_used, pages_dirty; /* handed out; free but not yet given back to the system */
+    size_t pages_coarse;            /* of those handed out */
+    size_t peak, peak_before;       /* the most pages_used, in this window of time and in the one before */
+    uint64_t window_ms, tended_ms;  /* when this window began; when kv_span_tend came last, 0 for never */
+    struct kv_chunk *ripe;          /* filled up, to be made one huge page (kv_span_promote) */
+    _Atomic bool wants_thread;      /* chunks are ripe in a pool too large for a processor's caches: somebody should call kv_span_promote */
+    uint8_t huge;                   /* 0: the kernel was not asked yet; 1: it offers huge pages; 2: it does not, or they are not wanted */
+    uint64_t slow_until_ms;         /* no chunk is huge at once before this time */
+    uint64_t purged_ms;             /* when free pages were last given back */
     uint64_t requests, requests_seen; /* spans handed out, in all and at the last kv_span_tend */
 } kv_page_pool;
 

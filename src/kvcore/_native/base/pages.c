@@ -38,9 +38,19 @@
 #endif
 
 enum { PAGES = KV_CHUNK / KV_PAGE, HEADER_PAGES = 4, USABLE = PAGES - HEADER_PAGES, WORDS = PAGES / 64, LISTS = 10, LOOKS = 4 };
-enum { BIG_POOL = 128 /* chunks: 256 MiB */, RIPE_FREE = USABLE / 16, TORN_PAGES = USABLE / 4 };
+enum {
+    CACHED = 8 /* chunks: of 16 MiB a processor's caches of addresses hold most */,
+    BIG_POOL = 128 /* 256 MiB */,
+    RIPE_FREE = USABLE / 16,
+    TORN_PAGES = USABLE / 4
+};
 enum { SLOW_TOUCH_NS = 2000000, SLOW_PAUSE_MS = 10000 };
-enum { WINDOW_MS = 5000 /* of peaks */, TENDED_MS = 3000, TEND_CHUNKS = 8 /* purged in one go: 0.1 ms each */, TEND_HOLDS = 8 /* 1.2 GiB a second */ };
+enum {
+    WINDOW_MS = 5000 /* of peaks */,
+    TENDED_MS = 3000,
+    TEND_CHUNKS = 8 /* purged in one go: 0.1 ms each */,
+    TEND_HOLDS = 8 /* 1.2 GiB a second */
+};
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* since Linux 6.1; before, an advised chunk has to wait for khugepaged */
 #endif
@@ -173,6 +183,7 @@ static void ripen(kv_page_pool *pool, kv_chunk *chunk) {
     chunk->is_ripe = true;
     chunk->ripe_next = pool->ripe;
     pool->ripe = chunk;
+    if (pool->chunks >= CACHED && huge_wanted(pool)) atomic_store_explicit(&pool->wants_thread, true, memory_order_relaxed);
 }
 
 static void unripen(kv_page_pool *pool, kv_chunk *chunk) {
@@ -446,7 +457,8 @@ static bool chunk_check(const kv_chunk *chunk, unsigned list) {
     for (unsigned i = 0; i < WORDS; i++) bits += (unsigned)__builtin_popcountll(chunk->free[i]);
     best_run(chunk, PAGES + 1, &longest);
     return chunk->magic == MAGIC && bits == chunk->free_pages && longest == chunk->longest && list_of(longest) == list &&
-           chunk->dirty_pages <= chunk->free_pages && chunk->coarse_pages <= USABLE - chunk->free_pages && (chunk->free[0] & 0xf) == 0 && !(chunk->is_ripe && chunk->is_huge);
+           chunk->dirty_pages <= chunk->free_pages && chunk->coarse_pages <= USABLE - chunk->free_pages && (chunk->free[0] & 0xf) == 0 &&
+           !(chunk->is_ripe && chunk->is_huge);
 }
 
 bool kv_page_pool_check(kv_mem *mem) {

@@ -484,7 +484,10 @@ static void show_state(kv_session *session) {
 static inline void count_command(kv_session *session) {
     uint64_t commands = atomic_load_explicit(&session->commands, memory_order_relaxed) + 1;
     atomic_store_explicit(&session->commands, commands, memory_order_relaxed);
-    if (session->tally == NULL && commands % KV_TALLY_AFTER == 0) kv_tally_start(session);
+    if (commands % KV_TALLY_AFTER > 1) return; /* now and then; 1: between direct calls, too */
+    if (session->tally == NULL && commands >= KV_TALLY_AFTER) kv_tally_start(session);
+    /* The store has grown: huge pages are worth a thread now. */
+    if (atomic_load_explicit(&session->engine->mem.pool.wants_thread, memory_order_relaxed)) kv_engine_need_cron(session->engine);
 }
 
 static inline void want_cron(kv_engine *engine) {
