@@ -271,7 +271,7 @@ static void promotes(bool refused) {
 
 /* A small pool wants no thread for its huge pages; one that has outgrown the processor's caches does, where the kernel has them. */
 static void asks_for_a_thread(void) {
-    enum { COUNT = 24 << 8, BYTES = 4096 };
+    enum { COUNT = 24 << 10, BYTES = 1024 };
     kv_mem mem;
     kv_mem_init(&mem);
     kv_arena *arena = kv_arena_create(&mem);
