@@ -9,6 +9,8 @@ from typing import Any
 
 import native
 
+from kvcore.cli.bench.svg import BarGroup, BarPanel, bars, by_percentile, line_chart
+
 from .common import Settings, median, save, say
 
 KEYS = 1_000_000
@@ -44,6 +46,7 @@ def cthreads(settings: Settings) -> None:
     for row in rows:
         first, second = row["per_second"]
         say(f"{row['what']:10} {first:12} {second:12} {row['ratio']:6} {row['cpu_ratio']:7}   {row['cpu_ns']}")
+    (settings.results / "cthreads.svg").write_text(cthreads_chart(rows))
     save(settings, "cthreads", {"keys": keys, "theta": THETA, "rounds": rounds, "seconds": seconds, "rows": rows})
 
 
@@ -59,6 +62,7 @@ def growth(settings: Settings) -> None:
             f"{row['part']:7} {row['what']:24} {row['mean_ns']:9} {row['worst_ns'] / 1000:9.0f} {row['over_100us']:8} "
             f"{row['over_1ms']:7}   {row['cpu_over_100us']}, {row['cpu_over_1ms']}, {row['cpu_worst_ns'] / 1000:.0f}"
         )
+    (settings.results / "growth.svg").write_text(growth_chart(rows, keys, members))
     save(settings, "growth", {"keys": keys, "members": members, "rows": rows})
 
 
@@ -73,7 +77,64 @@ def flat(settings: Settings) -> None:
     say(f"{'keys':>9} " + " ".join(f"{name:>18}" for name in columns))
     for row in rows:
         say(f"{row['keys']:9} " + " ".join(f"{row[name]:18}" for name in columns))
-    save(settings, "flatness", {"unit": "ns of CPU time a call, one thread", "rounds": rounds, "rows": rows})
+    (settings.results / "flat.svg").write_text(flat_chart(rows))
+    save(settings, "flat", {"unit": "ns of CPU time a call, one thread", "rounds": rounds, "rows": rows})
+
+
+# --- charts ---
+
+MIXES = {
+    "arithmetic": "no memory",
+    "memory": "memory of their own",
+    "private": "a store of their own",
+    "shared": "one store",
+}
+
+
+def cthreads_chart(rows: list[dict[str, Any]]) -> str:
+    groups = [BarGroup(MIXES.get(row["what"], row["what"]), [row["ratio"], row["cpu_ratio"]]) for row in rows]
+    panel = BarPanel("two threads by one, times", groups)
+    note = "50/50 GET and SET, Zipf keys, C API; the first two use no store: what the machine gives. More is better"
+    return bars("Two threads beside one", ["throughput", "by CPU time"], [panel], note)
+
+
+def growth_chart(rows: list[dict[str, Any]], keys: int, members: int) -> str:
+    """Latency of the single calls by percentile: counts by powers of two, told by their upper ends."""
+    series = []
+    for row in rows:
+        if row["part"] == "pages" or row["what"] == "control":
+            continue
+        seen, points = 0, []
+        for upper, times in row["below_ns"].items():
+            seen += times
+            points.append((100.0 * seen / row["calls"], min(float(upper), row["worst_ns"]) / 1000))
+        series.append((row["what"], points))
+    note = f"{keys:,} keys, {members:,} members; to the next power of two; wall time, stalls of the machine included"
+    return by_percentile("Single calls while tables grow and shrink", series, note, 1000)
+
+
+def flat_chart(rows: list[dict[str, Any]]) -> str:
+    names = {
+        "get": "GET",
+        "set": "SET",
+        "get_hit": "GET, keys in the cache",
+        "pair": "two random reads of memory",
+        "get_without_misses": "GET without them",
+    }
+    series = [(title, [(row["keys"], row[name]) for row in rows]) for name, title in names.items()]
+    title = "What a call costs by the number of keys"
+    return line_chart(title, series, "keys", "ns of CPU a call, one thread", "flat is better; keys chosen evenly")
+
+
+def cores_chart(rows: list[dict[str, Any]]) -> str:
+    series = [
+        (f"{shards} shards", [(row["cores"], row["speedup"]) for row in rows if row["shards"] == shards])
+        for shards in dict.fromkeys(row["shards"] for row in rows)
+    ]
+    series.append(("no locks at all", [(count, count) for count in sorted({row["cores"] for row in rows})]))
+    title = "More cores, on paper: computed from measured lock hold times"
+    note = "50/50 GET and SET, Zipf 0.99, a million keys; more is better"
+    return line_chart(title, series, "cores", "times one core's calls a second", note, log_up=True)
 
 
 # --- on paper ---
@@ -133,4 +194,5 @@ def cores(settings: Settings) -> None:
                 }
             )
             say(f"{shards:6} {count:6} {rate:12.0f} {rate / single:8.2f} {busiest:13.3f} {bound:8.1f}")
+    (settings.results / "cores.svg").write_text(cores_chart(rows))
     save(settings, "cores", {"keys": KEYS, "theta": THETA, "moved_ns": moved_ns, "measured": held, "rows": rows})

@@ -19,7 +19,7 @@ from typing import Any
 
 from kvcore.cli.bench.svg import TimeChart, TimePanel, duration
 
-from .common import Settings, percentile, progress, save, say
+from .common import Settings, Stolen, calmest, percentile, progress, save, say
 from .servers import RawConnection, Server, commands, running, versions
 
 BEFORE_S = 1.0
@@ -166,12 +166,17 @@ def trace(samples: list[tuple[int, int, int]], begun: int, bins: dict[int, float
         bins[place] = max(bins.get(place, 0.0), latency / 1000)
 
 
+@dataclass
+class Round:
+    samples: list[tuple[int, int, int]]
+    begun: int
+    ended: int
+    stolen: float
+
+
 def measure(case: Case, settings: Settings, started: list[Server], rounds: int) -> list[dict[str, Any]]:
     count = settings.count(case.elements, case.quick, 2 * CHUNK)
-    pooled: dict[str, dict[str, Any]] = {
-        server.name: {"before": [], "during": [], "own": [], "event_ms": [], "bins": {}} for server in started
-    }
-    width_s = 0.01
+    runs: dict[str, list[Round]] = {server.name: [] for server in started}
     for turn in range(rounds):
         for server in started:
             with progress(f"{case.name}, round {turn + 1} of {rounds}, {server.name}"):
@@ -179,41 +184,50 @@ def measure(case: Case, settings: Settings, started: list[Server], rounds: int) 
                 try:
                     if case.name == "expire":
                         server.do("FLUSHALL")
-                        probe, begun, ended = run_expiry(server, bulk, count, settings.rate)
+                        with Stolen() as stolen:
+                            probe, begun, ended = run_expiry(server, bulk, count, settings.rate)
                     else:
                         if turn == 0 or not case.fill_once:
                             server.do("FLUSHALL")
                             fill(bulk, case, count)
                             time.sleep(0.3)
-                        probe, begun, ended = run_event(server, bulk, case, settings.rate)
+                        with Stolen() as stolen:
+                            probe, begun, ended = run_event(server, bulk, case, settings.rate)
                 finally:
                     bulk.close()
-            mine = pooled[server.name]
-            until = max(ended, begun + int(AFTER_S * 1e9))
-            mine["before"] += [latency for due, latency, _ in probe.samples if due + latency < begun]
-            mine["during"] += [latency for due, latency, _ in probe.samples if begun <= due + latency and due <= until]
-            mine["own"] += [own for _, _, own in probe.samples]
-            mine["event_ms"].append((ended - begun) / 1e6)
-            trace(probe.samples, begun, mine["bins"], width_s)
-    rows = []
+            runs[server.name].append(Round(probe.samples, begun, ended, stolen.share))
     for server in started:
         server.do("FLUSHALL")
-        mine = pooled[server.name]
-        rows.append(
-            {
-                "case": case.name,
-                "what": case.label.format(n=f"{count:,}"),
-                "server": server.name,
-                "rounds": rounds,
-                "event_ms": [round(each, 2) for each in mine["event_ms"]],
-                "samples_during": len(mine["during"]),
-                "before_us": percentiles_us(mine["before"]),
-                "during_us": percentiles_us(mine["during"]),
-                "probe_own_delay_us": percentiles_us(mine["own"]),
-                "trace": {"bin_s": width_s, "max_us": [[b, round(us, 1)] for b, us in sorted(mine["bins"].items())]},
-            }
-        )
-    return rows
+    return [pool(case, name, count, of_one) for name, of_one in runs.items()]
+
+
+def pool(case: Case, name: str, count: int, runs: list[Round]) -> dict[str, Any]:
+    """One server's row: the calmest rounds laid over each other."""
+    width_s = 0.01
+    before: list[int] = []
+    during: list[int] = []
+    own: list[int] = []
+    bins: dict[int, float] = {}
+    kept = calmest(runs, lambda run: run.stolen)
+    for run in kept:
+        until = max(run.ended, run.begun + int(AFTER_S * 1e9))
+        before += [latency for due, latency, _ in run.samples if due + latency < run.begun]
+        during += [latency for due, latency, _ in run.samples if run.begun <= due + latency and due <= until]
+        own += [delay for _, _, delay in run.samples]
+        trace(run.samples, run.begun, bins, width_s)
+    return {
+        "case": case.name,
+        "what": case.label.format(n=f"{count:,}"),
+        "server": name,
+        "rounds": len(kept),
+        "stolen": [run.stolen for run in runs],
+        "event_ms": [round((run.ended - run.begun) / 1e6, 2) for run in kept],
+        "samples_during": len(during),
+        "before_us": percentiles_us(before),
+        "during_us": percentiles_us(during),
+        "probe_own_delay_us": percentiles_us(own),
+        "trace": {"bin_s": width_s, "max_us": [[b, round(us, 1)] for b, us in sorted(bins.items())]},
+    }
 
 
 def chart(rows: list[dict[str, Any]]) -> str:
@@ -251,7 +265,7 @@ def run(settings: Settings) -> None:
             figures = [
                 " |" + "".join(f"{row[when][title]:9.0f}" for title in titles) for when in ("before_us", "during_us")
             ]
-            event = sorted(row["event_ms"])[rounds // 2]
+            event = sorted(row["event_ms"])[len(row["event_ms"]) // 2]
             own = row["probe_own_delay_us"]["p99.9"]
             say(f"{case.name:10} {row['server']:8} {event:9.2f}{''.join(figures)} | {own:.0f}")
         rows += mine

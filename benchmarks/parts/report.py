@@ -10,9 +10,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+from . import goals
 from .common import RESULTS, ROOT, Settings, say
 
 BEGIN, END = "<!-- benchmarks: written by `make bench` -->", "<!-- benchmarks: end -->"
+PLAIN = {
+    "cthreads": "C threads",
+    "growth": "Single calls while tables grow",
+    "flat": "Flat with size",
+    "cores": "More cores, on paper",
+}
 TITLES = {"kvcore": "kvcore", "valkey": "Valkey", "redis": "Redis"}
 
 
@@ -160,6 +167,22 @@ def plain_rows(rows: Any) -> list[dict[str, str]]:
     return [{name: cell(row.get(name, "")) for name in names} for row in rows]
 
 
+def churn_table(figures: dict[str, Any]) -> str:
+    steps = list(figures["rows"][0]["waste"])
+    rows = [
+        [row["trace"], row["allocator"], *(f"{row['waste'][step]:.1%}" for step in steps)] for row in figures["rows"]
+    ]
+    return table(["bytes", "allocator", *steps], rows)
+
+
+def goal_table(folder: Path) -> str:
+    """Goal by goal what was reached, in the words of the goals."""
+    saved = {part: found["figures"] for part in goals.GOALS if (found := load(folder, part))}
+    rows = [goal.cells() for goal in goals.of(saved)]
+    met = sum(row[-1] == "yes" for row in rows)
+    return f"{met} of {len(rows)} are met.\n\n" + table(["", "goal", "reached", "met"], rows) if rows else ""
+
+
 def sections(folder: Path) -> dict[str, tuple[dict[str, Any], str]]:
     """name: (saved file, Markdown without its title)"""
     found: dict[str, tuple[dict[str, Any], str]] = {}
@@ -201,10 +224,22 @@ def sections(folder: Path) -> dict[str, tuple[dict[str, Any], str]]:
         names = dict.fromkeys(row["case"] for row in saved["figures"]["rows"])
         pictures = "\n\n".join(f"![{name}](longwork-{name}.svg)" for name in names)
         found["Long work"] = (saved, "\n\n".join([text, longwork_table(saved["figures"]), pictures]))
-    for name, title in (("cthreads", "C threads"), ("cores", "More cores, on paper"), ("flatness", "Flat with size")):
+    for name, title in PLAIN.items():
         saved = load(folder, name)
         if saved and (rows := plain_rows(saved["figures"].get("rows"))):
-            found[title] = (saved, table(list(rows[0]), [list(row.values()) for row in rows]))
+            picture = f"\n\n![{name}]({name}.svg)" if (folder / f"{name}.svg").exists() else ""
+            found[title] = (saved, table(list(rows[0]), [list(row.values()) for row in rows]) + picture)
+    if saved := load(folder, "churn"):
+        found["Waste after churn"] = (saved, churn_table(saved["figures"]) + "\n\n![churn](churn.svg)")
+    if saved := load(folder, "hugepages"):
+        figures = saved["figures"]
+        text = "Huge pages save " + ", ".join(
+            f"{gain:.0%} of a random {call.upper()}" for call, gain in figures["gain"].items()
+        )
+        found["Huge pages"] = (
+            saved,
+            f"{text}. The kernel offers: {figures['offered']}.\n\n![huge pages](hugepages.svg)",
+        )
     if saved := load(folder, "threads"):
         text = server_table({"versions": {}, **saved["figures"]}, 32)
         found["Network threads"] = (saved, text + "\n\n![threads](threads.svg)")
@@ -258,6 +293,7 @@ def run(settings: Settings) -> None:
     if not made:
         raise SystemExit(f"report: no figures under {folder.name}")
     lines = ["# Benchmarks", "Written by `python benchmarks/run.py report` from the JSON files beside this one."]
+    lines += list(filter(None, ["## Goals", goal_table(folder)]))
     for title, (saved, text) in made.items():
         lines += [f"## {title}", text, f"Measured with {measured(saved)}"]
     (folder / "README.md").write_text("\n\n".join(lines) + "\n")

@@ -16,7 +16,7 @@ from tests import servers
 
 sys.path.append(str(servers.ROOT / "benchmarks"))
 
-from parts import common, longwork, memory, report, server
+from parts import common, goals, longwork, memory, report, server
 from parts.probe import Line
 
 pytestmark = [
@@ -172,6 +172,41 @@ def test_long_work(tmp_path: Path, case: str) -> None:
         assert row["samples_during"] > 0
     assert run(tmp_path, "report").returncode == 0
     charts_are_valid(tmp_path)
+
+
+def test_churn_and_huge_pages(tmp_path: Path) -> None:
+    done = run(tmp_path, "churn", "hugepages", "--quick", "--scale", "0.005", "--rounds", "1")
+    assert done.returncode == 0, done.stderr + done.stdout
+    rows = figures_of(tmp_path, "churn")["rows"]
+    assert {"kvcore", "glibc's malloc"} <= {row["allocator"] for row in rows}  # type: ignore[attr-defined]
+    assert set(figures_of(tmp_path, "hugepages")["gain"]) == {"get", "set"}  # type: ignore[call-overload]
+    assert run(tmp_path, "report").returncode == 0
+    charts_are_valid(tmp_path)
+
+
+def test_the_calmest_runs_count() -> None:
+    runs = [(0.3, "a"), (0.0, "b"), (0.1, "c"), (0.2, "d"), (0.05, "e")]
+    assert [name for _, name in common.calmest(runs, lambda run: run[0])] == ["b", "e", "c"]
+    assert common.calmest(runs[:1], lambda run: run[0]) == runs[:1]
+
+
+def test_goals_say_what_is_met() -> None:
+    figures = {"rows": [{"what": "shared", "ratio": 1.9, "cpu_ratio": 1.7}, {"what": "private", "ratio": 9}]}
+    found = goals.of({"cthreads": figures})
+    assert [goal.is_met for goal in found] == [True, False]
+    assert found[1].cells() == ["two C threads by one: by CPU time", "≥ 1.85 times", "1.7 times", "**no**"]
+    row = {"server": "kvcore", "test": "set", "size": 32, "pipeline": 16}
+    row |= {"rps_ratio": 1.0, "p99_ms_ratio": 0.6, "cpu_us_ratio": 0.61}
+    assert [goal.is_met for goal in goals.of({"server": {"rows": [row, {**row, "server": "valkey"}]}})] == [
+        True, False, False,
+    ]  # fmt: skip
+
+
+def test_figures_of_this_commit_are_not_measured_again(tmp_path: Path) -> None:
+    assert run(tmp_path, "cores", "--scale", "0.01").returncode == 0
+    done = run(tmp_path, "cores", "report", "--scale", "0.01", "--resume")
+    assert "there already" in done.stdout
+    assert done.returncode == 0, done.stderr
 
 
 def test_rows_of_the_c_benchmarks_become_a_table() -> None:

@@ -1,6 +1,6 @@
-"""Charts as SVG text, without a dependency: bars in groups, latency over time, latency by percentile.
+"""Charts as SVG text, without a dependency: bars in groups, lines, latency over time, latency by percentile.
 
-Why not a library: matplotlib alone is ten times kvcore's size, and these three shapes are a few hundred lines. Every
+Why not a library: matplotlib alone is ten times kvcore's size, and these few shapes are a few hundred lines. Every
 chart is a white card of its own, so that it reads on light and on dark pages; each is valid XML with a title that
 screen readers tell.
 """
@@ -158,7 +158,8 @@ def _bar_panel(
                 canvas.rect(place, y + height - tall, thick - 2, tall, PALETTE[index % len(PALETTE)], hint)
                 if thick >= 22:
                     canvas.text(place + thick / 2 - 1, y + height - tall - 3, number(value), 9.5, SOFT, "middle")
-        canvas.text(x + position * room + room / 2, y + height + 16, group.name, 11.5, INK, "middle")
+        size = min(11.5, max(8.0, (room - 6) / max(0.56 * len(group.name), 1)))
+        canvas.text(x + position * room + room / 2, y + height + 16, group.name, size, INK, "middle")
     canvas.line(x, y + height, x + width, y + height, SOFT)
 
 
@@ -232,22 +233,27 @@ class TimeChart:
         canvas.line(x, y + height, x + width, y + height, SOFT)
 
 
-PERCENTILES = (0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
+PERCENTILES = (0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999, 99.9999)
 
 
-def by_percentile(title: str, series: Sequence[tuple[str, Sequence[tuple[float, float]]]], note: str = "") -> str:
+def by_percentile(
+    title: str,
+    series: Sequence[tuple[str, Sequence[tuple[float, float]]]],
+    note: str = "",
+    limit_us: float | None = None,
+) -> str:
     """(percentile, microseconds) lines; the axis gives every further nine of the percentile the same room."""
     canvas = Canvas(900, 420, title)
     canvas.text(24, 30, title, 16, bold=True)
     canvas.legend(24, 54, [name for name, _ in series])
     latencies = [max(value, 0.001) for _, points in series for _, value in points] or [1.0]
-    levels = decades(min(latencies), max(latencies))
+    levels = decades(min(latencies), max(*latencies, limit_us or 0.0))
     last = max((share for _, points in series for share, _ in points if share < 100), default=99.0)
     marks = [mark for mark in PERCENTILES if mark <= last + 1e-9] or [0.0, 50.0]
     x, y, width, height = 74.0, 78.0, 802.0, 280.0
 
     def nines(share: float) -> float:
-        return -math.log10(max(1 - share / 100, 1e-6))
+        return -math.log10(max(1 - share / 100, 1e-7))
 
     far = max(nines(last), nines(marks[-1]), 0.3) + 0.3  # room for the maximum, which has no place on such a scale
 
@@ -262,10 +268,61 @@ def by_percentile(title: str, series: Sequence[tuple[str, Sequence[tuple[float, 
         canvas.line(place, y, place, y + height)
         canvas.text(place, y + height + 16, f"p{mark:g}" if mark else "min", 11, SOFT, "middle")
     canvas.text(x + width, y + height + 16, "max", 11, SOFT, "end")
+    if limit_us is not None:
+        canvas.line(x, down(limit_us), x + width, down(limit_us), "#c2293d")
+        canvas.text(x + 4, down(limit_us) - 3, duration(limit_us), 10, "#c2293d")
     canvas.line(x, y + height, x + width, y + height, SOFT)
     for index, (_, points) in enumerate(series):
         way = [(x + width * (nines(share) if share < 100 else far) / far, down(value)) for share, value in points]
         canvas.path(way, PALETTE[index % len(PALETTE)], 2.2)
     if note:
         canvas.text(24, 408, note, 11, SOFT)
+    return canvas.svg()
+
+
+def line_chart(
+    title: str,
+    series: Sequence[tuple[str, Sequence[tuple[float, float]]]],
+    across_title: str,
+    up_title: str,
+    note: str = "",
+    log_up: bool = False,
+) -> str:
+    """(x, y) lines with a mark at each point; x is logarithmic and has its ticks where points are."""
+    canvas = Canvas(900, 440, title)
+    canvas.text(24, 30, title, 16, bold=True)
+    canvas.legend(24, 54, [name for name, _ in series])
+    canvas.text(24, 78, up_title, 11.5, SOFT)
+    xs = sorted({at for _, points in series for at, _ in points}) or [1.0]
+    ys = [value for _, points in series for _, value in points] or [1.0]
+    levels = decades(min(ys), max(ys)) if log_up else ticks(max(ys))
+    x, y, width, height = 74.0, 92.0, 790.0, 280.0
+    span = math.log(xs[-1] / xs[0]) or 1.0
+
+    def across(at: float) -> float:
+        return x + width * math.log(at / xs[0]) / span
+
+    def down(value: float) -> float:
+        if log_up:
+            share = math.log(max(value, levels[0]) / levels[0]) / math.log(levels[-1] / levels[0])
+        else:
+            share = value / levels[-1]
+        return y + height * (1 - share)
+
+    for level in levels:
+        canvas.line(x, down(level), x + width, down(level))
+        canvas.text(x - 6, down(level) + 4, number(level), 11, SOFT, "end")
+    for at in xs:
+        canvas.line(across(at), y, across(at), y + height)
+        canvas.text(across(at), y + height + 16, number(at), 11, SOFT, "middle")
+    canvas.line(x, y + height, x + width, y + height, SOFT)
+    canvas.text(x + width / 2, y + height + 34, across_title, 11.5, SOFT, "middle")
+    for index, (name, points) in enumerate(series):
+        colour = PALETTE[index % len(PALETTE)]
+        canvas.path([(across(at), down(value)) for at, value in points], colour, 2.2)
+        for at, value in points:
+            hint = f"{name}, {number(at)}: {number(value)}"
+            canvas.rect(across(at) - 3, down(value) - 3, 6, 6, colour, hint)
+    if note:
+        canvas.text(24, 430, note, 11, SOFT)
     return canvas.svg()
