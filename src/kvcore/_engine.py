@@ -23,9 +23,9 @@ import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
 from typing import Any
-
-import msgpack
 
 from kvcore._native import fast, ffi, lib
 from kvcore.errors import ClosedError, DataError, ForkedError, RedisError, ResponseError, from_reply, make
@@ -44,6 +44,12 @@ _registry: dict[str, Engine] = {}
 _lock = threading.RLock()
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 _hooked: list[bool] = []
+
+
+@cache
+def _codec() -> Any:
+    """msgpack, imported with the first reply that comes in it: a server's process gets none."""
+    return import_module("msgpack")
 
 
 def closed_error() -> RedisError:
@@ -245,6 +251,18 @@ class Engine:
         if self._lib.kvcore_config_set(self.native, option.encode(), value.encode(), error, len(error)) != 0:
             raise make(ResponseError, f"{option}: {self._ffi.string(error).decode(errors='replace')}")
 
+    def configured(self, option: str) -> str:
+        """An option's value, as CONFIG GET shows it."""
+        room = 256
+        while True:
+            out = self._ffi.new("char[]", room)
+            length = self._lib.kvcore_config_get(self.native, option.encode(), out, room)
+            if length < 0:
+                raise make(ResponseError, f"{option}: no such configuration option")
+            if length < room:
+                return str(self._ffi.unpack(out, length).decode(errors="surrogateescape"))
+            room = int(length) + 1
+
     # --- time ---
 
     # Under the lock, and so never on a store that another thread is just freeing.
@@ -371,11 +389,12 @@ class Session:
 
     def _decode(self, raw: Any) -> list[Any]:
         """Everything in a buffer of msgpack, whose length is in `_length`."""
+        codec = _codec()
         data = self._ffi.unpack(raw, self._length[0])
         try:
-            items = [msgpack.unpackb(data, **UNPACK)]
-        except msgpack.ExtraData:
-            unpacker = msgpack.Unpacker(max_buffer_size=0, **UNPACK)
+            items = [codec.unpackb(data, **UNPACK)]
+        except codec.ExtraData:
+            unpacker = codec.Unpacker(max_buffer_size=0, **UNPACK)
             unpacker.feed(data)
             items = list(unpacker)
         except ValueError:

@@ -113,16 +113,6 @@ def main(arguments: Sequence[str]) -> int:
         return 1
 
 
-def settings_of(engine: Engine, *names: str) -> dict[str, str]:
-    """The values of options as CONFIG GET shows them."""
-    session = engine.session(0, "utf-8", "surrogateescape")
-    try:
-        found: dict[str, str] = session.execute(("CONFIG", "GET", *names))
-        return found
-    finally:
-        session.close()
-
-
 def serve(engine: Engine, path: Path | None) -> int:
     """Listen until a signal or SHUTDOWN; the exit status."""
     lib, ffi = engine._lib, engine._ffi
@@ -137,7 +127,7 @@ def serve(engine: Engine, path: Path | None) -> int:
         signal.signal(number, ask)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
-    options = settings_of(engine, "dir", "logfile", "loglevel", "pidfile")
+    options = {name: engine.configured(name) for name in ("dir", "logfile", "loglevel", "pidfile")}
     os.chdir(options["dir"])
     log = 1
     if options["logfile"]:

@@ -385,6 +385,18 @@ int kvcore_config_set(kvcore_store *store, const char *name, const char *value, 
     return status == KV_OK ? 0 : -1;
 }
 
+int64_t kvcore_config_get(kvcore_store *store, const char *name, char *out, size_t cap) {
+    const kv_config_option *option = kv_config_find(&kv_config_options, kv_slice_cstr(name), NULL);
+    if (option == NULL) return -1;
+    kv_buf value;
+    kv_buf_init(&value, &store->engine->mem);
+    kv_setting_show(&store->engine->settings, (kv_config_field)option->field, &value);
+    int64_t len = value.failed ? -1 : (int64_t)value.len;
+    if (len >= 0) say(out, cap, kv_buf_slice(&value));
+    kv_buf_deinit(&value);
+    return len;
+}
+
 size_t kvcore_used_memory(kvcore_store *store) { return kv_engine_used_memory(store->engine); }
 size_t kvcore_key_count(const kvcore_store *store, unsigned database) {
     return database < store->engine->store.db_count ? kv_store_count(&store->engine->store, database) : 0;

@@ -70,6 +70,9 @@ void kvcore_clock_thaw(kvcore_store *store);
 /* One setting, as CONFIG SET and CONFIG GET see it. 0, or -1 with `error`. */
 int kvcore_config_set(kvcore_store *store, const char *name, const char *value, char *error, size_t error_cap);
 
+/* The value as CONFIG GET shows it, cut to `cap` bytes with the 0 at its end. Its whole length, or -1: no such option, or no memory. */
+int64_t kvcore_config_get(kvcore_store *store, const char *name, char *out, size_t cap);
+
 size_t kvcore_used_memory(kvcore_store *store);
 size_t kvcore_key_count(const kvcore_store *store, unsigned database);
 int kvcore_check(kvcore_store *store); /* every invariant of the key space: 1 when sound. O(keys); for tests */
