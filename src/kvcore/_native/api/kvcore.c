@@ -11,6 +11,7 @@
 #include "api/version.h"
 #include "engine/cron.h"
 #include "engine/dispatch.h"
+#include "engine/journal.h"
 #include "engine/settings_apply.h"
 #include "net/server.h"
 #include "persist/payload.h"
@@ -178,6 +179,7 @@ int kvcore_run(kvcore_client *client, int argc, const char *const *argv, const s
     for (int i = 0; i < argc; i++) words[i] = kv_slice_of(argv[i], lengths[i]);
     kv_buf_clear(&client->reply);
     kv_outcome outcome = kv_execute(client->session, argc, words, &client->reply);
+    if (outcome == KV_OUTCOME_DONE) kv_session_settle(client->session, &client->reply, 0);
     if (words != few) kv_free(mem, words);
     return outcome_of(client, outcome);
 }
@@ -187,6 +189,7 @@ static int ended(kvcore_client *client) {
     client->reply = client->session->served;
     client->session->served = last;
     kv_buf_clear(&client->session->served);
+    kv_session_settle(client->session, &client->reply, 0);
     return client->reply.failed ? KVCORE_NO_MEMORY : KVCORE_DONE;
 }
 

@@ -14,6 +14,7 @@
 #include <structmember.h>
 
 #include "commands/string_direct.h"
+#include "engine/journal.h"
 
 #define SLICE_MS 50 /* a wait inside the engine ends at least this often to look for signals */
 #define OUT_KEEP (64 * 1024)
@@ -294,6 +295,7 @@ static bool wait_outcome(Pool *pool, lease *l, int argc, const kv_slice *argv, k
         int state;
         Py_BEGIN_ALLOW_THREADS state = kvcore_wait(l->client, SLICE_MS);
         if (state == KVCORE_PAUSED) outcome = kv_execute(l->session, argc, argv, &l->out);
+        if (state == KVCORE_PAUSED && outcome == KV_OUTCOME_DONE) kv_session_settle(l->session, &l->out, 0);
         Py_END_ALLOW_THREADS if (state == KVCORE_NO_MEMORY) {
             l->out.failed = true;
             return true;
@@ -326,6 +328,7 @@ static inline bool run(Pool *pool, lease *l, const kv_command *command, int argc
     l->session->nonblocking = false;
     if (outcome == KV_OUTCOME_BUSY) {
         Py_BEGIN_ALLOW_THREADS outcome = kv_execute(l->session, argc, argv, &l->out);
+        if (outcome == KV_OUTCOME_DONE) kv_session_settle(l->session, &l->out, 0);
         Py_END_ALLOW_THREADS
     }
     return outcome == KV_OUTCOME_DONE || wait_outcome(pool, l, argc, argv, outcome);

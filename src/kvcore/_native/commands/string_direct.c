@@ -1,6 +1,7 @@
 /* GET and SET as direct calls. Each is what its handler does (string_get.c, string_set.c), less what the call rules out. */
 #include "commands/string_direct.h"
 
+#include "engine/effect.h"
 #include "engine/unit.h"
 #include "types/string.h"
 
@@ -35,6 +36,7 @@ kv_direct_result kv_direct_set(kv_session *session, kv_slice key, kv_slice value
     }
     if (old == NULL) kv_ctx_notify(&d.c, &d.key, KV_EVENT_NEW, "new");
     kv_ctx_changed(&d.c, &d.key, KV_EVENT_STRING, "set");
+    if (kv_logs(&d.c)) kv_ctx_effect(&d.c, 3, (kv_slice[]){KV_LIT("SET"), key, value});
     kv_direct_end(&d, KV_DIRECT_SET);
     return KV_DIRECT_FOUND;
 }

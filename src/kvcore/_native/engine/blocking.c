@@ -14,6 +14,7 @@
  * Nobody gets between a push and the client it serves: serving happens at the end of the pushing unit, before its locks are released. */
 #include "engine/blocking.h"
 
+#include "engine/journal.h"
 #include "engine/keymap.h"
 #include "engine/transaction.h"
 #include "engine/unit.h"
@@ -275,6 +276,7 @@ static void ticket_close(kv_session *session) {
     kv_ticket *ticket = session->ticket;
     kv_lock_shards(session->engine, ticket->mask);
     for (uint32_t i = 0; i < ticket->wait_count; i++) dequeue(&ticket->waits[i]);
+    kvi_journal_saw(session, ticket->mask); /* whoever served it has published */
     kv_unlock_shards(session->engine, ticket->mask);
     if (session->reply_mode == KV_REPLY_SKIP) session->reply_mode = KV_REPLY_ON; /* the reply that CLIENT REPLY SKIP meant was this one */
     session->ticket = NULL;

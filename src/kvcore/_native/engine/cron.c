@@ -8,6 +8,7 @@
 #include <limits.h>
 
 #include "engine/dispatch.h"
+#include "engine/effect.h"
 #include "base/pages.h"
 #include "engine/evict.h"
 #include "engine/monitor.h"
@@ -37,6 +38,7 @@ static bool before_expiry(void *arg, kv_keydb *db, kv_value *v) {
     kv_slice name = kv_entry_key(v);
     kv_begin_write(c);
     c->unit->dirty++;
+    kv_effect_del(c, (int)db->index, name, KV_CFG_LAZYFREE_LAZY_EXPIRE);
     atomic_fetch_add_explicit(&c->engine->stats.expired_keys, 1, memory_order_relaxed);
     kv_watch_touched(c, db->shard, (int)db->index, kv_store_hash(&c->engine->store, name), name, true);
     kv_tracking_changed(c, name);
@@ -44,12 +46,24 @@ static bool before_expiry(void *arg, kv_keydb *db, kv_value *v) {
     return true;
 }
 
-/* Fields of one hash; the key goes with its last field. */
+typedef struct fields_gone {
+    kv_ctx *c;
+    int db;
+    kv_slice key;
+} fields_gone;
+
+static void before_field(void *arg, kv_slice field) {
+    const fields_gone *gone = arg;
+    kv_effect_hdel(gone->c, gone->db, gone->key, field);
+}
+
+/* Fields of one hash; the key goes with its last field, here and wherever the effects are applied. */
 static void expire_fields(kv_ctx *c, kv_keydb *db, kv_value *v) {
     kv_slice name = kv_entry_key(v);
     kv_begin_write(c);
     v->version = (uint16_t)c->unit->epoch;
-    size_t gone = kv_hash_expire_due(v, db->arena, kv_ctx_now_ms(c), BATCH, NULL, NULL);
+    fields_gone told = {c, (int)db->index, name};
+    size_t gone = kv_hash_expire_due(v, db->arena, kv_ctx_now_ms(c), BATCH, before_field, &told);
     atomic_fetch_add_explicit(&c->engine->stats.expired_fields, gone, memory_order_relaxed);
     uint64_t hash = kv_store_hash(&c->engine->store, name);
     if (gone > 0) {
@@ -70,7 +84,9 @@ static void expire_fields(kv_ctx *c, kv_keydb *db, kv_value *v) {
 static bool expire_batch(kv_engine *engine, unsigned shard_index, unsigned db_index) {
     kv_unit unit;
     kv_ctx c;
+    kv_effects effects;
     kv_unit_begin(&c, &unit, engine, (int)db_index, UINT64_C(1) << shard_index);
+    kv_unit_logs(&c, &effects);
     kv_shard *shard = &engine->store.shards[shard_index];
     kv_keydb *db = kv_shard_db(shard, db_index);
     bool more = false;

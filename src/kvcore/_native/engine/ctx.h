@@ -40,6 +40,7 @@ typedef struct kv_unit {
     int64_t now_ms;                 /* wall time, read once; 0 until asked for */
     uint64_t ticks;                 /* of kv_clock_ticks when the running command began; 0: not taken */
     uint32_t epoch;                 /* snapshot epoch of its writes; 0 until begin_write */
+    struct kv_effects *effects;     /* what redoes it, for the log (effect.h); NULL: there is no journal, or no lock is held */
     struct kv_broadcast *broadcast; /* keys it changed while somebody tracks by prefix: told at its end */
     struct kv_session *wakes;       /* sessions to wake once the locks are released */
     struct kv_keymap_node *ready;   /* keys that blocked clients may be waiting for, oldest first */
@@ -66,6 +67,8 @@ typedef struct kv_ctx {
     bool blocked;               /* set by kv_ctx_block */
     bool is_long;               /* only the first slice of the reply is written: session->long_reply has the rest */
     bool again;                 /* nothing was done: it has to wait for a long reply of somebody else */
+    bool effect_said;           /* the handler has said what redoes the command */
+    uint32_t aside;             /* of unit->dirty: keys that were found expired, which the command did not change */
     kv_buf *held;               /* with `rerun`: messages to the session itself, which follow its reply; else NULL */
     uint64_t duration_ns;       /* of the handler, once it has run */
     bool limits_set;
@@ -87,7 +90,8 @@ static inline void kv_ctx_begin(kv_ctx *c, struct kv_engine *engine, struct kv_s
     c->key_count = c->key_cursor = 0;
     c->key_refs = NULL;
     c->key_hashes = NULL;
-    c->in_exec = c->rerun = c->blocked = c->is_long = c->again = false;
+    c->in_exec = c->rerun = c->blocked = c->is_long = c->again = c->effect_said = false;
+    c->aside = 0;
     c->held = NULL;
     c->duration_ns = 0;
     c->limits_set = false;

@@ -5,11 +5,14 @@
 
 #include "engine/cron.h"
 #include "engine/dispatch.h"
+#include "engine/journal.h"
 #include "engine/unit.h"
 
 /* Nobody but the caller is interested in this call. */
-static inline bool is_calm(const kv_engine *engine) {
-    return !atomic_load_explicit(&engine->strict, memory_order_relaxed) &&
+static inline bool is_calm(kv_engine *engine) {
+    kv_journal *journal = kv_journal_of(engine);
+    return (journal == NULL || (kv_journal_is_open(journal) && !kv_journal_gates(journal))) &&
+           !atomic_load_explicit(&engine->strict, memory_order_relaxed) &&
            atomic_load_explicit(&engine->monitor_count, memory_order_relaxed) == 0 &&
            atomic_load_explicit(&engine->pause_until_ms, memory_order_relaxed) == 0;
 }

@@ -10,6 +10,7 @@
 #include "engine/direct.h"
 #include "engine/errors.h"
 #include "engine/evict.h"
+#include "engine/journal.h"
 #include "engine/longreply.h"
 #include "engine/monitor.h"
 #include "engine/pubsub_private.h"
@@ -136,7 +137,9 @@ void kv_call_ended(kv_ctx *c, bool failed) {
 static inline void run_handler(kv_ctx *c, unsigned weight) {
     kv_clock *clock = &c->engine->clock;
     if (c->unit->ticks == 0) c->unit->ticks = kv_clock_ticks(clock);
+    uint64_t dirty = c->unit->dirty;
     c->command->handler(c);
+    if (kv_logs(c) && !c->effect_said && c->unit->dirty - dirty != c->aside) kv_effect_self(c);
     c->duration_ns = weight == 0 ? 0 : kv_clock_ticks_ns(clock, kv_clock_ticks(clock) - c->unit->ticks);
 }
 
@@ -294,6 +297,29 @@ static bool paused(const kv_ctx *c) {
     return is_named(c->command, "exec") && c->session->transaction != NULL && (c->session->transaction->flags & writes) != 0;
 }
 
+/* What the command may change, with EXEC what its transaction may. */
+static uint64_t effective_flags(const kv_ctx *c) {
+    bool exec = is_named(c->command, "exec") && c->session->transaction != NULL;
+    return exec ? c->session->transaction->flags : c->command->flags;
+}
+
+/* More waits for the disk than may wait: so does who would add to it, before it takes a lock. True: it may not wait here. */
+static bool log_is_full(kv_ctx *c) {
+    kv_journal *journal = kv_journal_of(c->engine);
+    if (journal == NULL || !atomic_load_explicit(&journal->full, memory_order_relaxed) ||
+        (effective_flags(c) & (KV_CMD_WRITE | KV_CMD_MAY_REPLICATE)) == 0)
+        return false;
+    if (!c->session->nonblocking) (void)journal->wait(journal, 0, UINT64_MAX);
+    return c->session->nonblocking;
+}
+
+/* The log cannot be written. PING is refused, too, as in Valkey: who asks whether the server is well is told. */
+static const char *log_refusal(const kv_ctx *c) {
+    kv_journal *journal = kv_journal_of(c->engine);
+    const char *error = journal == NULL ? NULL : atomic_load_explicit(&journal->refusal, memory_order_acquire);
+    return error != NULL && ((effective_flags(c) & KV_CMD_WRITE) != 0 || is_named(c->command, "ping")) ? error : NULL;
+}
+
 /* NULL: go on. Else the error that refuses the command. */
 static const char *refusal(kv_ctx *c, char text[512]) {
     const kv_command *command = c->command;
@@ -310,10 +336,10 @@ static const char *refusal(kv_ctx *c, char text[512]) {
     }
     if (kv_setting(&c->engine->settings, KV_CFG_MAXMEMORY) > 0) {
         bool fits = kv_evict(c->engine);
-        bool exec = is_named(command, "exec") && session->transaction != NULL;
-        uint64_t flags = exec ? session->transaction->flags : command->flags;
-        if (!fits && (flags & KV_CMD_DENYOOM) != 0) return KV_ERR_OOM;
+        if (!fits && (effective_flags(c) & KV_CMD_DENYOOM) != 0) return KV_ERR_OOM;
     }
+    const char *misconf = log_refusal(c);
+    if (misconf != NULL) return misconf;
     if (session->subscriber != NULL && session->resp == 2 && !session->in_process && !allowed_when_subscribed(command) &&
         kv_pubsub_count(session) + kv_pubsub_shard_count(session) > 0) {
         int len = snprintf(text, 512, KV_ERR_SUBSCRIBE_CONTEXT, command->full_name);
@@ -364,7 +390,7 @@ static inline bool is_plain(const kv_session *session, const kv_command *command
     return (command->flags & KV_CMD_ONE_KEY) != 0 && session->authenticated && session->transaction == NULL &&
            session->subscriber == NULL && session->tracker == NULL && session->reply_mode == KV_REPLY_ON &&
            atomic_load_explicit(&engine->monitor_count, memory_order_relaxed) == 0 && !kv_engine_is_paused(engine) &&
-           kv_setting(&engine->settings, KV_CFG_MAXMEMORY) == 0;
+           kv_setting(&engine->settings, KV_CFG_MAXMEMORY) == 0 && kv_journal_is_open(kv_journal_of(engine));
 }
 
 /* The clock is read while the lock's line and the bucket are on their way; who has to wait for the lock reads it again. */
@@ -428,6 +454,7 @@ static kv_outcome checked(kv_ctx *c, kv_resolution resolution) {
     if (session->nonblocking &&
         (kv_setting(&c->engine->settings, KV_CFG_MAXMEMORY) > 0 || !is_quick(c->command, c->argc, request_bytes(c))))
         return KV_OUTCOME_BUSY;
+    if (log_is_full(c)) return KV_OUTCOME_BUSY;
     const char *error = refusal(c, text);
     if (error != NULL) return is_named(c->command, "exec") ? reject_exec(c, error) : reject(c, error);
     if (paused(c)) return KV_OUTCOME_PAUSED;
@@ -515,6 +542,8 @@ static inline kv_outcome execute(kv_session *session, const kv_command *command,
     c.argv = argv;
     c.argc = argc;
     c.reply = &reply;
+    if (session->nonblocking && kv_journal_gates(kv_journal_of(engine)))
+        return KV_OUTCOME_BUSY; /* the reply will have to wait for the disk */
     if (resolution == KV_RESOLVED && is_plain(session, command)) {
         size_t request = request_bytes(&c);
         if (session->nonblocking && !is_quick(command, argc, request)) return KV_OUTCOME_BUSY;

@@ -72,6 +72,8 @@ void kv_unlock_shards(kv_engine *engine, uint64_t mask);
 /* A unit of the engine itself (active expiry, eviction, lazy free): locks `mask`, no session. End it with kv_unit_end. */
 void kv_unit_begin(kv_ctx *c, kv_unit *unit, kv_engine *engine, int db, uint64_t mask);
 void kv_unit_end(kv_ctx *c);
+/* After kv_unit_begin, when it changes data: its effects gather in `effects`, which has to stay until kv_unit_end. */
+void kv_unit_logs(kv_ctx *c, kv_effects *effects);
 /* Run a handler inside a unit whose locks are held (dispatch, EXEC, a waiter being served). Counts statistics. */
 void kv_call(kv_ctx *c);
 /* Count a call that blocked and has ended without its handler: its time was up, or it was unblocked (`failed`: the reply is an error). */

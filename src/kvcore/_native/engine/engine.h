@@ -25,6 +25,7 @@ struct kv_latency;
 struct kv_cron;
 struct kv_tally;
 struct kv_codec;
+struct kv_journal;
 
 /* What a command has cost so far. Relaxed atomics: any thread adds to the engine's own, one thread to those of a tally (tally.h). */
 typedef struct kv_command_stats {
@@ -76,6 +77,7 @@ typedef struct kv_engine {
     const struct kv_codec *codec; /* codec.h: values as bytes */
     kv_settings settings;
     _Atomic bool strict; /* some option concerns every call, however short: maxmemory, or a log of microseconds or of small requests */
+    _Atomic(struct kv_journal *) journal; /* journal.h; NULL: nothing is logged. Changes with every shard locked */
     kv_engine_hooks hooks;
     bool any_port; /* port 0 means any free port, not none: set before a server starts, for stores inside a program */
     char run_id[41];

@@ -4,6 +4,7 @@
 
 #include "base/siphash.h"
 #include "engine/dispatch.h"
+#include "engine/effect.h"
 #include "engine/notify.h"
 #include "engine/tracking.h"
 #include "engine/transaction.h"
@@ -76,7 +77,9 @@ static bool reclaim(kv_engine *engine, size_t *freed) {
 static bool evict_from(kv_engine *engine, kv_evict_policy policy, unsigned index, size_t *freed) {
     kv_unit unit;
     kv_ctx c;
+    kv_effects effects;
     kv_unit_begin(&c, &unit, engine, 0, UINT64_C(1) << index);
+    kv_unit_logs(&c, &effects);
     kv_shard *shard = &engine->store.shards[index];
     kv_victim victim;
     unsigned samples = (unsigned)kv_setting(&engine->settings, KV_CFG_MAXMEMORY_SAMPLES);
@@ -89,6 +92,7 @@ static bool evict_from(kv_engine *engine, kv_evict_policy policy, unsigned index
         uint64_t hash = kv_store_hash(&engine->store, kv_entry_key(victim.v));
         int db = (int)victim.db->index;
         kv_begin_write(&c);
+        kv_effect_del(&c, db, kv_entry_key(victim.v), KV_CFG_LAZYFREE_LAZY_EVICTION);
         kv_watch_touched(&c, shard, db, hash, kv_entry_key(victim.v), false);
         kv_tracking_changed(&c, kv_entry_key(victim.v));
         size_t before = kv_arena_used(shard->arena);

@@ -2,7 +2,7 @@
  *
  * This is the one place where the store's data become behaviour: an expired key is absent to every reader, and the first unit that meets one
  * removes it with its event; a change stamps the entry's version, counts, fails watching transactions and invalidates client caches. */
-#include "engine/ctx.h"
+#include "engine/effect.h"
 #include "engine/engine.h"
 #include "engine/errors.h"
 #include "engine/notify.h"
@@ -50,6 +50,8 @@ kv_arena *kv_ctx_arena(const kv_key *key) { return key->shard->arena; }
 void kv_ctx_expired(kv_ctx *c, const kv_key *key) {
     atomic_fetch_add_explicit(&c->engine->stats.expired_keys, 1, memory_order_relaxed);
     c->unit->dirty++;
+    c->aside++;
+    kv_effect_del(c, key->db, key->name, KV_CFG_LAZYFREE_LAZY_EXPIRE);
     kv_watch_touched(c, key->shard, key->db, key->hash, key->name, true);
     kv_tracking_changed(c, key->name);
     kv_notify(c, key->db, KV_EVENT_EXPIRED, "expired", key->name);

@@ -68,6 +68,7 @@ kv_session *kv_session_create(kv_engine *engine, const kv_session_ops *ops, void
     kv_buf_init(&session->user, &engine->mem);
     kv_buf_init(&session->mailbox, &engine->mem);
     kv_buf_init(&session->served, &engine->mem);
+    kv_buf_init(&session->effects.bytes, &engine->mem);
     kv_buf_add_slice(&session->user, KV_LIT("default"));
     if (session->user.failed) {
         kv_free(&engine->mem, session);
@@ -101,6 +102,7 @@ void kv_session_release(kv_session *session) {
     kv_buf_deinit(&session->mailbox);
     count_mail(session, before);
     kv_buf_deinit(&session->served);
+    kv_buf_deinit(&session->effects.bytes);
     const kv_session_ops *ops = atomic_load_explicit(&session->ops, memory_order_relaxed);
     if (ops != NULL && ops->gone != NULL) ops->gone(session);
     kv_free(mem, session);

@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "base/sync.h"
 #include "engine/command.h"
+#include "engine/effect.h"
 #include "engine/reply.h"
 
 struct kv_engine;
@@ -78,6 +79,8 @@ typedef struct kv_session {
     struct kv_tracker *tracker;         /* NULL: no client-side caching */
     struct kv_tally *tally;             /* where its calls are counted; NULL: in the engine's own counters */
     kv_rng rng;
+    kv_effects effects;          /* of the unit that runs */
+    uint64_t need;               /* highest number of the journal that its unsent replies show; 0: none that is not durable */
     const struct kv_hint *hints; /* keys of the coming commands with their hashes (kv_prefetch); NULL: none */
     size_t hint_count;
     size_t text_bytes; /* of name, lib_name, lib_version, user */

@@ -12,6 +12,7 @@
 #include "engine/unit.h"
 
 #include "engine/blocking.h"
+#include "engine/journal.h"
 #include "engine/keymap.h"
 #include "engine/tally.h"
 #include "engine/tracking.h"
@@ -30,6 +31,12 @@ void kv_unlock_shards(kv_engine *engine, uint64_t mask) {
         mask &= ~(UINT64_C(1) << i);
         kv_mutex_unlock(&engine->store.shards[i].lock);
     }
+}
+
+/* The unit's locks are held: is there a log to write for? A journal comes and goes under all locks, so the answer stays. */
+static inline void look_for_journal(kv_ctx *c) {
+    if (atomic_load_explicit(&c->engine->journal, memory_order_relaxed) != NULL && c->session != NULL)
+        kvi_effects_open(c, &c->session->effects);
 }
 
 /* The shards that clients waiting on the shards of `mask` need when they are served. Those shards are locked. */
@@ -57,6 +64,7 @@ void kv_unit_lock(kv_ctx *c, uint64_t mask, bool writes) {
         }
     }
     c->unit->locked = mask;
+    if (mask != 0) look_for_journal(c);
 }
 
 bool kv_unit_trylock(kv_ctx *c, uint64_t mask, bool writes) {
@@ -68,6 +76,7 @@ bool kv_unit_trylock(kv_ctx *c, uint64_t mask, bool writes) {
     }
     if (locked == mask && (!writes || (waiters_mask(c->engine, mask) & ~mask) == 0)) {
         c->unit->locked = mask;
+        if (mask != 0) look_for_journal(c);
         return true;
     }
     kv_unlock_shards(c->engine, locked);
@@ -88,6 +97,7 @@ bool kv_unit_lock_one(kv_ctx *c, kv_shard *shard, bool writes, bool wait) {
         return false;
     }
     c->unit->locked = UINT64_C(1) << shard->index;
+    look_for_journal(c);
     return true;
 }
 
@@ -98,8 +108,7 @@ void kv_begin_write(kv_ctx *c) {
         c->engine->store.shards[__builtin_ctzll(mask)].version = (uint16_t)c->unit->epoch;
 }
 
-static inline void publish(kv_ctx *c) {
-    if (c->unit->dirty == 0) return;
+static inline void number_shards(const kv_ctx *c) {
     uint64_t sequence = 0;
     for (uint64_t mask = c->unit->locked; mask != 0; mask &= mask - 1) {
         uint64_t last = c->engine->store.shards[__builtin_ctzll(mask)].last_write_seq;
@@ -108,6 +117,13 @@ static inline void publish(kv_ctx *c) {
     sequence++;
     for (uint64_t mask = c->unit->locked; mask != 0; mask &= mask - 1)
         c->engine->store.shards[__builtin_ctzll(mask)].last_write_seq = sequence;
+}
+
+/* With a journal the numbers are its own. */
+static inline void publish(kv_ctx *c) {
+    if (c->unit->effects != NULL) kvi_journal_publish(c);
+    else if (c->unit->dirty != 0) number_shards(c);
+    if (c->unit->dirty == 0) return;
     if (c->session != NULL && c->session->tally != NULL && !c->rerun) kv_tally_add(&c->session->tally->dirty, c->unit->dirty);
     else atomic_fetch_add_explicit(&c->engine->stats.dirty, c->unit->dirty, memory_order_relaxed);
     c->unit->dirty = 0;
@@ -186,4 +202,13 @@ void kv_unit_begin(kv_ctx *c, kv_unit *unit, kv_engine *engine, int db, uint64_t
     kv_unit_lock(c, mask, true);
 }
 
-void kv_unit_end(kv_ctx *c) { kv_unit_finish(c); }
+void kv_unit_logs(kv_ctx *c, kv_effects *effects) {
+    *effects = (kv_effects){0};
+    if (atomic_load_explicit(&c->engine->journal, memory_order_relaxed) != NULL) kvi_effects_open(c, effects);
+}
+
+void kv_unit_end(kv_ctx *c) {
+    kv_effects *effects = c->unit->effects;
+    kv_unit_finish(c);
+    if (effects != NULL) kv_buf_deinit(&effects->bytes);
+}
