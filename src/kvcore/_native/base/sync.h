@@ -28,6 +28,7 @@ typedef enum kv_rank {
     KV_RANK_SESSION = 14, /* one session's mailbox and metadata */
     KV_RANK_LOOP = 15,    /* a network thread's mailbox */
     KV_RANK_STATS = 16,   /* slow log, latency events */
+    KV_RANK_JOURNAL = 18, /* what is appended to the log and not written yet */
     KV_RANK_ARENA = 20,   /* a shared arena */
     KV_RANK_PAGES = 21    /* the engine's pool of pages */
 } kv_rank;

@@ -21,7 +21,7 @@ enum {
     WORD_LEAST = 5,     /* "$0\r\n" and its own CR LF, of which a torn one may lack a byte */
     COMMENT_MAX = 1023, /* what loaders take */
     PLAIN_BATCH = 64 * 1024,
-    COVERED_BATCH = 1024 * 1024, /* the writer's are a quarter of it, or one group */
+    COVERED_BATCH = 1024 * 1024, /* without the last group: the writer's are a quarter of it, or one group */
     SEARCH_STEP = 64 * 1024
 };
 
@@ -276,14 +276,22 @@ static step comment(kv_aof_reader *r) {
 
 /* ---- what is left behind the good part ---- */
 
-/* Does the text at p, of which `room` bytes are there, say that a byte behind `good` was on the disk when it was written? */
-static bool vouches(const kv_aof_reader *r, const uint8_t *p, size_t room) {
+/* What the bytes behind a damaged place say. */
+typedef struct rest {
+    bool lines;   /* there are lines of ours */
+    bool durable; /* one of them says that a byte behind `good` was on the disk when it was written */
+    bool zeros;   /* behind `bad` there is nothing else */
+} rest;
+
+/* The text at p, of which `room` bytes are there. */
+static void look_at(const kv_aof_reader *r, const uint8_t *p, size_t room, rest *out) {
     kv_aof_line line;
     size_t summed;
     const uint8_t *end = memmem(p, room < KV_AOF_LINE_MAX ? room : KV_AOF_LINE_MAX, "\r\n", 2);
-    if (end == NULL || !kv_aof_line_parse(kv_slice_of(p, (size_t)(end - p)), &line, &summed)) return false;
+    if (end == NULL || !kv_aof_line_parse(kv_slice_of(p, (size_t)(end - p)), &line, &summed)) return;
     uint64_t where = place(r, p), unsynced = line.off - line.sync;
-    return unsynced <= where && where - unsynced > r->good;
+    out->lines = true;
+    out->durable = out->durable || (unsynced <= where && where - unsynced > r->good);
 }
 
 static bool only_zeros(const kv_aof_reader *r, const uint8_t *p, const uint8_t *end) {
@@ -294,25 +302,21 @@ static bool only_zeros(const kv_aof_reader *r, const uint8_t *p, const uint8_t *
     return true;
 }
 
-/* Walks from the batch's begin to the end of the file. *durable: some line vouches for what is behind `good`; *zeros: there is nothing else behind `bad`. */
-static step look_behind(kv_aof_reader *r, bool *durable, bool *zeros) {
+/* Walks from the batch's begin to the end of the file, or to the line that decides. */
+static step look_behind(kv_aof_reader *r, rest *out) {
     kv_rdb_in *in = &r->source->in;
-    *durable = false;
-    *zeros = true;
-    for (r->at = in->at; let_go(r), left(r) > 0;) {
+    *out = (rest){.zeros = true};
+    for (r->at = in->at; let_go(r), left(r) > 0 && !out->durable;) {
         step s = need(r, at_most(left(r), SEARCH_STEP));
         if (s != GOOD) return s;
         const uint8_t *from = r->at, *p = from, *hit;
         while ((hit = memmem(p, (size_t)(in->end - p), "#KV:", 4)) != NULL) {
             if (in->end - hit < KV_AOF_LINE_MAX && in->beyond > 0) break; /* looked at again, whole */
-            if (vouches(r, hit, (size_t)(in->end - hit))) {
-                *durable = true;
-                return GOOD;
-            }
+            look_at(r, hit, (size_t)(in->end - hit), out);
             p = hit + 1;
         }
         r->at = hit != NULL ? hit : in->beyond > 0 ? in->end - 3 : in->end;
-        *zeros = *zeros && only_zeros(r, from, r->at);
+        out->zeros = out->zeros && only_zeros(r, from, r->at);
     }
     return GOOD;
 }
@@ -325,9 +329,11 @@ static kv_aof_status end_with(kv_aof_reader *r, kv_aof_status status) {
 
 /* `s` stopped the reader, and no group before it is left to be given out. */
 static kv_aof_status classify(kv_aof_reader *r, step s) {
-    bool durable, zeros, ours = r->has_lines && !r->foreign;
-    if (s == FAILED || look_behind(r, &durable, &zeros) == FAILED) return end_with(r, KV_AOF_FAILED);
-    return end_with(r, !durable && (ours || s == SHORT || zeros) ? KV_AOF_TORN : KV_AOF_CORRUPT);
+    rest behind;
+    bool ours = r->has_lines && !r->foreign;
+    if (s == FAILED || look_behind(r, &behind) == FAILED) return end_with(r, KV_AOF_FAILED);
+    bool torn = ours || behind.lines || behind.zeros || s == SHORT;
+    return end_with(r, torn && !behind.durable ? KV_AOF_TORN : KV_AOF_CORRUPT);
 }
 
 /* ---- batches ---- */
@@ -377,7 +383,7 @@ kv_aof_status kv_aof_reader_next(kv_aof_reader *r) {
         size_t bytes = (size_t)(r->at - r->source->in.at);
         if (plain && bytes >= PLAIN_BATCH && b->group_count > 0) return give_plain(r);
         if (left(r) == 0) return at_end(r);
-        bool over = !plain && bytes > COVERED_BATCH && b->group_count > 1;
+        bool over = !plain && b->group_count > 1 && b->groups[b->group_count - 2].end - place(r, r->source->in.at) > COVERED_BATCH;
         step s = over ? bad(r, r->at, "records without their checksum line") : advance(r);
         if (s == GOOD) continue;
         if (s != LINE) {
