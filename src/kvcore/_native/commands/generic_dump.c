@@ -2,6 +2,7 @@
 #include "commands/keys_common.h"
 #include "engine/codec.h"
 #include "engine/engine.h"
+#include "engine/effect.h"
 #include "engine/errors.h"
 #include "store/access.h"
 
@@ -95,8 +96,17 @@ static void set_access(kv_ctx *c, kv_value *v, const options *o) {
 
 /* A time that has passed already: as if the key had been restored and had then expired. */
 static void restore_nothing(kv_ctx *c, const kv_key *key) {
-    if (kv_ctx_delete(c, key)) kv_ctx_changed(c, key, KV_EVENT_GENERIC, "del");
+    if (kv_ctx_delete(c, key)) {
+        kv_ctx_changed(c, key, KV_EVENT_GENERIC, "del");
+        kv_ctx_effect_del(c, key->name, KV_CFG_LAZYFREE_LAZY_SERVER_DEL);
+    }
     kv_reply_ok(c->reply);
+}
+
+static void log_moment(kv_ctx *c, int64_t expire_ms) {
+    char text[KV_NUM_MAX];
+    kv_slice moment = kv_slice_of(text, kv_format_i64(text, expire_ms)), absolute = KV_LIT("ABSTTL");
+    kv_ctx_effect_of(c, 4, (kv_effect_part[]){{c->argv, 2, 1}, {&moment, 1, 1}, {c->argv + 3, c->argc - 3, 1}, {&absolute, 1, 1}});
 }
 
 static void restore(kv_ctx *c, const kv_key *key, kv_value *old, const options *o, kv_restored *restored) {
@@ -123,6 +133,7 @@ static void restore(kv_ctx *c, const kv_key *key, kv_value *old, const options *
         kv_ctx_notify(c, key, KV_EVENT_NEW, "new");
         kv_ctx_ready(c, key);
         kv_ctx_changed(c, key, KV_EVENT_GENERIC, "restore");
+        if (o->expire_ms >= 0 && !o->absolute) log_moment(c, o->expire_ms);
         kv_reply_ok(c->reply);
     }
 }

@@ -1,5 +1,6 @@
 /* The life of keys: EXPIRE and its kin, TTL and its kin, PERSIST. */
 #include "commands/keys_common.h"
+#include "engine/effect.h"
 #include "engine/errors.h"
 
 typedef struct conditions {
@@ -45,6 +46,12 @@ static bool holds(const conditions *o, int64_t now_expires_ms, int64_t expire_ms
     return !(o->lt && expires && expire_ms >= now_expires_ms);
 }
 
+static void log_moment(kv_ctx *c, kv_slice key, int64_t expire_ms) {
+    char text[KV_NUM_MAX];
+    const kv_slice head[] = {KV_LIT("PEXPIREAT"), key, kv_slice_of(text, kv_format_i64(text, expire_ms))};
+    kv_ctx_effect_of(c, 2, (kv_effect_part[]){{head, 3, 1}, {c->argv + 3, c->argc - 3, 1}});
+}
+
 /* The past is allowed here, unlike in SET: it deletes the key. */
 static void expire(kv_ctx *c, int64_t unit_ms, bool absolute) {
     conditions o;
@@ -65,6 +72,7 @@ static void expire(kv_ctx *c, int64_t unit_ms, bool absolute) {
     } else {
         if (kv_ctx_set_expire(c, &key, v, expire_ms) == NULL) return;
         kv_ctx_changed(c, &key, KV_EVENT_GENERIC, "expire");
+        if (unit_ms != 1 || !absolute) log_moment(c, key.name, expire_ms);
     }
     kv_reply_int(c->reply, 1);
 }

@@ -82,7 +82,7 @@ void kv_cmd_swapdb(kv_ctx *c) {
             kv_keydb_each(kv_shard_db(shard, (unsigned)a), make_ready, &(swap_ready){c, shard});
             kv_keydb_each(kv_shard_db(shard, (unsigned)b), make_ready, &(swap_ready){c, shard});
         }
-        c->unit->dirty++;
     }
+    c->unit->dirty++;
     kv_reply_ok(c->reply);
 }

@@ -57,15 +57,18 @@ void kv_cmd_hsetnx(kv_ctx *c) {
     }
     if (!prepare(c, &t, 2)) return;
     if (!kv_hash_target_set(c, &t, c->argv + 2, 1, KV_HASH_NO_EXPIRY)) return;
-    if (kv_hash_target_land(c, &t, "hset")) kv_reply_int(c->reply, 1);
+    if (!kv_hash_target_land(c, &t, "hset")) return;
+    if (t.expired && kv_logs(c)) kv_hash_log_pairs(c, &t.key, KV_HASH_NO_EXPIRY, c->argv + 2, 1); /* to others it may still be there */
+    kv_reply_int(c->reply, 1);
 }
 
 /* ---- HINCRBY, HINCRBYFLOAT ---- */
 
 /* The field's old value as text, or "0". The slice points into `item` or the hash. */
 static kv_slice old_number(kv_ctx *c, const kv_hash_target *t, kv_hash_item *item) {
-    if (t->is_new || !kv_hash_get(t->v, c->argv[2], kv_hash_now(c), item)) return KV_LIT("0");
-    return item->value;
+    if (!t->is_new && kv_hash_get(t->v, c->argv[2], kv_hash_now(c), item)) return item->value;
+    item->expiry_ms = KV_HASH_NO_EXPIRY;
+    return KV_LIT("0");
 }
 
 static bool fail(kv_ctx *c, kv_hash_target *t, const char *error) {
@@ -74,10 +77,14 @@ static bool fail(kv_ctx *c, kv_hash_target *t, const char *error) {
     return false;
 }
 
-static bool store_number(kv_ctx *c, kv_hash_target *t, kv_slice text, const char *event) {
+/* The old field was to expire at `expiry_ms`, and so is the new one. `exact`: adding up once more gives the same. */
+static bool store_number(kv_ctx *c, kv_hash_target *t, kv_slice text, int64_t expiry_ms, bool exact, const char *event) {
     const kv_slice pair[2] = {c->argv[2], text};
     if (!t->is_new) kv_ctx_modify(c, &t->key, t->v);
-    return kv_hash_target_set(c, t, pair, 1, KV_HASH_KEEP_EXPIRY) && kv_hash_target_land(c, t, event);
+    if (!kv_hash_target_set(c, t, pair, 1, KV_HASH_KEEP_EXPIRY) || !kv_hash_target_land(c, t, event)) return false;
+    bool plain = exact && !t->expired && expiry_ms == KV_HASH_NO_EXPIRY;
+    if (!plain && kv_logs(c)) kv_hash_log_pairs(c, &t->key, expiry_ms, pair, 1);
+    return true;
 }
 
 void kv_cmd_hincrby(kv_ctx *c) {
@@ -94,7 +101,8 @@ void kv_cmd_hincrby(kv_ctx *c) {
         fail(c, &t, KV_ERR_INCREMENT_OVERFLOW);
         return;
     }
-    if (store_number(c, &t, kv_slice_of(text, kv_format_i64(text, number)), "hincrby")) kv_reply_int(c->reply, number);
+    if (store_number(c, &t, kv_slice_of(text, kv_format_i64(text, number)), item.expiry_ms, true, "hincrby"))
+        kv_reply_int(c->reply, number);
 }
 
 void kv_cmd_hincrbyfloat(kv_ctx *c) {
@@ -121,7 +129,7 @@ void kv_cmd_hincrbyfloat(kv_ctx *c) {
         return;
     }
     kv_slice sum = kv_slice_of(text, len);
-    if (store_number(c, &t, sum, "hincrbyfloat")) kv_reply_bulk(c->reply, sum);
+    if (store_number(c, &t, sum, item.expiry_ms, false, "hincrbyfloat")) kv_reply_bulk(c->reply, sum);
 }
 
 /* ---- HDEL ---- */

@@ -100,15 +100,33 @@ static kv_status get_one(kv_ctx *c, kv_hash_edit *e, kv_slice field, const optio
     return status;
 }
 
+/* One option for all fields, so they were all set, or cleared, or removed. */
+static void log_get(kv_ctx *c, const kv_key *key, const tally *t, int64_t when, const kv_picked *touched) {
+    if (t->set > 0) kv_hash_log_fields(c, "HPEXPIREAT", key, &when, touched);
+    else if (t->cleared > 0) kv_hash_log_fields(c, "HPERSIST", key, NULL, touched);
+    else kv_hash_log_removed(c, key, touched);
+}
+
 static void get_fields(kv_ctx *c, const kv_key *key, kv_value *v, const options *o, int64_t when) {
     tally t = {0, 0, 0};
     kv_hash_edit e;
     if (o->ttl != TTL_NONE) kv_ctx_modify(c, key, v);
-    if (!kv_ctx_ok(c, kv_hash_edit_begin(&e, v, kv_ctx_arena(key), o->ttl != TTL_NONE ? (size_t)o->fields.count : 0))) return;
-    kv_status status = KV_OK;
+    kv_picked touched;
+    if (!kv_picked_init(c, &touched, o->fields.count)) return;
+    kv_status status = kv_hash_edit_begin(&e, v, kv_ctx_arena(key), o->ttl != TTL_NONE ? (size_t)o->fields.count : 0);
+    if (!kv_ctx_ok(c, status)) {
+        kv_picked_deinit(c, &touched);
+        return;
+    }
     kv_mark mark = kv_reply_defer(c->reply);
-    for (int i = 0; i < o->fields.count && status == KV_OK; i++) status = get_one(c, &e, c->argv[o->fields.first + i], o, when, &t);
+    for (int i = 0; i < o->fields.count && status == KV_OK; i++) {
+        size_t before = t.set + t.cleared + t.removed;
+        status = get_one(c, &e, c->argv[o->fields.first + i], o, when, &t);
+        if (t.set + t.cleared + t.removed > before) kv_picked_add(c, &touched, c->argv[o->fields.first + i]);
+    }
     kv_hash_edit_end(&e, status == KV_OK);
+    if (status == KV_OK) log_get(c, key, &t, when, &touched);
+    kv_picked_deinit(c, &touched);
     if (status != KV_OK) {
         kv_reply_rewind(c->reply, mark);
         kv_ctx_ok(c, status);
@@ -162,8 +180,13 @@ void kv_cmd_hgetdel(kv_ctx *c) {
     size_t removed = 0;
     kv_status status = KV_OK;
     kv_hash_edit e;
+    kv_picked gone;
+    if (!kv_picked_init(c, &gone, fields.count)) return;
     kv_ctx_modify(c, &key, v);
-    if (!kv_ctx_ok(c, kv_hash_edit_begin(&e, v, kv_ctx_arena(&key), (size_t)fields.count))) return;
+    if (!kv_ctx_ok(c, kv_hash_edit_begin(&e, v, kv_ctx_arena(&key), (size_t)fields.count))) {
+        kv_picked_deinit(c, &gone);
+        return;
+    }
     kv_mark mark = kv_reply_defer(c->reply);
     for (int i = 0; i < fields.count && status == KV_OK; i++) {
         kv_hash_item item;
@@ -172,9 +195,13 @@ void kv_cmd_hgetdel(kv_ctx *c) {
         if (there) kv_reply_bulk(c->reply, item.value);
         else kv_reply_null(c->reply);
         if (there) status = kv_hash_edit_delete(&e, field, kv_hash_now(c));
-        if (there && status == KV_OK) removed++;
+        if (!there || status != KV_OK) continue;
+        removed++;
+        kv_picked_add(c, &gone, field);
     }
     kv_hash_edit_end(&e, status == KV_OK);
+    if (status == KV_OK) kv_hash_log_removed(c, &key, &gone);
+    kv_picked_deinit(c, &gone);
     if (status != KV_OK) {
         kv_reply_rewind(c->reply, mark);
         kv_ctx_ok(c, status);
@@ -206,23 +233,31 @@ static bool fields_allowed(kv_ctx *c, const kv_value *v, const options *o) {
     return true;
 }
 
+/* False: out of memory, replied, nothing has changed. */
+static bool remove_fields(kv_ctx *c, const kv_key *key, kv_value *v, const options *o) {
+    kv_hash_edit e;
+    kv_picked gone;
+    if (!kv_picked_init(c, &gone, o->fields.count)) return false;
+    kv_ctx_modify(c, key, v);
+    kv_status status = kv_hash_edit_begin(&e, v, kv_ctx_arena(key), (size_t)o->fields.count);
+    bool open = status == KV_OK;
+    for (int i = 0; open && i < o->fields.count && status != KV_ENOMEM; i++) {
+        kv_slice field = c->argv[o->fields.first + 2 * i];
+        status = kv_hash_edit_delete(&e, field, KV_HASH_ALL);
+        if (status == KV_OK) kv_picked_add(c, &gone, field);
+    }
+    if (open) kv_hash_edit_end(&e, status != KV_ENOMEM);
+    if (status == KV_ENOMEM) kv_ctx_out_of_memory(c);
+    else kv_hash_log_removed(c, key, &gone);
+    kv_picked_deinit(c, &gone);
+    return status != KV_ENOMEM;
+}
+
 /* A time that has passed: the fields come and go at once, and so may the key. The events tell the whole story. */
 static void set_in_the_past(kv_ctx *c, const kv_key *key, kv_value *v, const options *o) {
-    kv_hash_edit e;
-    if (v != NULL) {
-        kv_ctx_modify(c, key, v);
-        if (!kv_ctx_ok(c, kv_hash_edit_begin(&e, v, kv_ctx_arena(key), (size_t)o->fields.count))) return;
-        kv_status status = KV_OK;
-        for (int i = 0; i < o->fields.count && status != KV_ENOMEM; i++)
-            status = kv_hash_edit_delete(&e, c->argv[o->fields.first + 2 * i], KV_HASH_ALL);
-        kv_hash_edit_end(&e, status != KV_ENOMEM);
-        if (status == KV_ENOMEM) {
-            kv_ctx_out_of_memory(c);
-            return;
-        }
-    } else {
-        kv_ctx_notify(c, key, KV_EVENT_NEW, "new");
-    }
+    if (v == NULL) kv_ctx_notify(c, key, KV_EVENT_NEW, "new");
+    else if (!remove_fields(c, key, v, o)) return;
+    kv_ctx_no_effect(c); /* but for the fields that are gone */
     kv_hash_count_expired(c, (size_t)o->fields.count);
     kv_ctx_changed(c, key, KV_EVENT_HASH, "hset");
     kv_ctx_notify(c, key, KV_EVENT_HASH, "hexpire");
@@ -230,6 +265,17 @@ static void set_in_the_past(kv_ctx *c, const kv_key *key, kv_value *v, const opt
     if (v == NULL) kv_ctx_notify(c, key, KV_EVENT_GENERIC, "del");
     else kv_hash_shrunk(c, key, v);
     kv_reply_int(c->reply, 1);
+}
+
+/* Without its conditions, which held. */
+static void log_set(kv_ctx *c, const kv_key *key, const options *o, int64_t expiry) {
+    const kv_slice *pairs = c->argv + o->fields.first;
+    if (o->ttl != TTL_KEEP) {
+        kv_hash_log_pairs(c, key, expiry, pairs, o->fields.count);
+        return;
+    }
+    const kv_slice head[] = {KV_LIT("HSETEX"), key->name, KV_LIT("KEEPTTL")};
+    kv_ctx_effect_of(c, 2, (kv_effect_part[]){{head, 3, 1}, {pairs - 2, 2 * o->fields.count + 2, 1}}); /* from the word FIELDS on */
 }
 
 static void set_fields(kv_ctx *c, const options *o, int64_t expiry) {
@@ -243,6 +289,7 @@ static void set_fields(kv_ctx *c, const options *o, int64_t expiry) {
     if (!kv_hash_target_set(c, &t, c->argv + o->fields.first, (size_t)o->fields.count, expiry)) return;
     if (!kv_hash_target_land(c, &t, "hset")) return;
     if (takes_time(o->ttl)) kv_ctx_notify(c, &t.key, KV_EVENT_HASH, "hexpire");
+    if (kv_logs(c)) log_set(c, &t.key, o, expiry);
     kv_reply_int(c->reply, 1);
 }
 

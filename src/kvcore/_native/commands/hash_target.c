@@ -69,3 +69,30 @@ bool kv_hash_has_any(kv_ctx *c, const kv_value *v, const kv_slice *fields, int c
         if (kv_hash_get(v, fields[i], kv_hash_now(c), &item)) return true;
     return false;
 }
+
+/* ---- for the log ---- */
+
+void kv_hash_log_fields(kv_ctx *c, const char *name, const kv_key *key, const int64_t *when, const kv_picked *fields) {
+    if (fields->count == 0) return;
+    char moment[KV_NUM_MAX], number[KV_NUM_MAX];
+    kv_slice time = {0};
+    if (when != NULL) time = kv_slice_of(moment, kv_format_i64(moment, *when));
+    const kv_slice head[] = {kv_slice_cstr(name), key->name},
+                   tail[] = {KV_LIT("FIELDS"), kv_slice_of(number, kv_format_i64(number, fields->count))};
+    kv_ctx_effect_of(c, 4, (kv_effect_part[]){{head, 2, 1}, {&time, when != NULL, 1}, {tail, 2, 1}, {fields->all, fields->count, 1}});
+}
+
+void kv_hash_log_removed(kv_ctx *c, const kv_key *key, const kv_picked *fields) {
+    if (fields->count == 0) return;
+    const kv_slice head[] = {KV_LIT("HDEL"), key->name};
+    kv_ctx_effect_of(c, 2, (kv_effect_part[]){{head, 2, 1}, {fields->all, fields->count, 1}});
+}
+
+void kv_hash_log_pairs(kv_ctx *c, const kv_key *key, int64_t expiry_ms, const kv_slice *pairs, int count) {
+    char moment[KV_NUM_MAX], number[KV_NUM_MAX];
+    bool timed = expiry_ms != KV_HASH_NO_EXPIRY;
+    const kv_slice head[] = {timed ? KV_LIT("HSETEX") : KV_LIT("HSET"), key->name};
+    const kv_slice time[] = {KV_LIT("PXAT"), kv_slice_of(moment, kv_format_i64(moment, expiry_ms)), KV_LIT("FIELDS"),
+                             kv_slice_of(number, kv_format_i64(number, count))};
+    kv_ctx_effect_of(c, 3, (kv_effect_part[]){{head, 2, 1}, {time, timed ? 4 : 0, 1}, {pairs, 2 * count, 1}});
+}

@@ -2,7 +2,8 @@
 #ifndef KV_COMMANDS_HASH_TARGET_H
 #define KV_COMMANDS_HASH_TARGET_H
 
-#include "engine/ctx.h"
+#include "base/num.h"
+#include "engine/effect.h"
 #include "types/hash.h"
 
 typedef struct kv_hash_target {
@@ -29,6 +30,11 @@ void kv_hash_target_abandon(kv_hash_target *t);
 static inline int64_t kv_hash_now(kv_ctx *c) { return kv_ctx_now_ms(c); }
 /* After fields were removed: re-indexes expiries, or removes the key with its `del` when no field is left. */
 void kv_hash_shrunk(kv_ctx *c, const kv_key *key, kv_value *v);
+/* What redoes a change of single fields: NAME key [when] FIELDS n field ..., and HDEL key field ...; nothing without fields. `when` NULL: none. */
+void kv_hash_log_fields(kv_ctx *c, const char *name, const kv_key *key, const int64_t *when, const kv_picked *fields);
+void kv_hash_log_removed(kv_ctx *c, const kv_key *key, const kv_picked *fields);
+/* HSETEX key PXAT when FIELDS n field value ..., or HSET when there is no time. */
+void kv_hash_log_pairs(kv_ctx *c, const kv_key *key, int64_t expiry_ms, const kv_slice *pairs, int count);
 /* Fields that a command's own time made expire count as expired (INFO expired_fields). */
 void kv_hash_count_expired(kv_ctx *c, size_t fields);
 /* Whether the hash has any of these fields: before room for expiries is made for nothing. */

@@ -102,6 +102,13 @@ static kv_status expire_one(kv_ctx *c, kv_hash_edit *e, kv_slice field, unsigned
     return kv_hash_edit_set_expiry(e, field, when, now);
 }
 
+/* With its conditions: replayed in the same order they hold for the same fields. */
+static void log_moment(kv_ctx *c, const kv_key *key, int64_t when) {
+    char text[KV_NUM_MAX];
+    const kv_slice head[] = {KV_LIT("HPEXPIREAT"), key->name, kv_slice_of(text, kv_format_i64(text, when))};
+    kv_ctx_effect_of(c, 2, (kv_effect_part[]){{head, 3, 1}, {c->argv + 3, c->argc - 3, 1}});
+}
+
 /* Events and the index, after `set` fields got a time and `removed` were past it. */
 static void announce(kv_ctx *c, const kv_key *key, kv_value *v, size_t set, size_t removed, const char *set_event) {
     if (set > 0) kv_ctx_changed(c, key, KV_EVENT_HASH, set_event);
@@ -115,23 +122,32 @@ static void expire_fields(kv_ctx *c, const kv_key *key, kv_value *v, const kv_ha
     kv_status status = KV_OK;
     kv_hash_edit e;
     kv_ctx_modify(c, key, v);
-    if (!kv_ctx_ok(c, kv_hash_edit_begin(&e, v, kv_ctx_arena(key), (size_t)fields->count))) return;
+    kv_picked removed;
+    if (!kv_picked_init(c, &removed, fields->count)) return;
+    if (!kv_ctx_ok(c, kv_hash_edit_begin(&e, v, kv_ctx_arena(key), (size_t)fields->count))) {
+        kv_picked_deinit(c, &removed);
+        return;
+    }
     kv_mark mark = kv_reply_defer(c->reply);
     for (int i = 0; i < fields->count && status == KV_OK; i++) {
         int64_t code;
         status = expire_one(c, &e, c->argv[fields->first + i], conditions, when, &code);
         if (status != KV_OK) break;
         if (code >= 0) counts[code]++;
+        if (code == 2) kv_picked_add(c, &removed, c->argv[fields->first + i]);
         kv_reply_int(c->reply, code);
     }
     kv_hash_edit_end(&e, status == KV_OK);
     if (status == KV_OK) {
         announce(c, key, v, counts[1], counts[2], "hexpire");
         kv_reply_defer_array(c->reply, mark, (size_t)fields->count);
-        return;
+        if (counts[1] > 0) log_moment(c, key, when);
+        kv_hash_log_removed(c, key, &removed);
+    } else {
+        kv_reply_rewind(c->reply, mark);
+        kv_ctx_ok(c, status);
     }
-    kv_reply_rewind(c->reply, mark);
-    kv_ctx_ok(c, status);
+    kv_picked_deinit(c, &removed);
 }
 
 static void hexpire(kv_ctx *c, bool seconds, bool relative) {

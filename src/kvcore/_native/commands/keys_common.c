@@ -2,6 +2,7 @@
 #include "commands/keys_common.h"
 
 #include "engine/engine.h"
+#include "engine/effect.h"
 #include "engine/errors.h"
 #include "types/string.h"
 
@@ -28,6 +29,7 @@ void kv_keys_expire_now(kv_ctx *c, const kv_key *key) {
     if (!kv_ctx_delete(c, key)) return;
     atomic_fetch_add_explicit(&c->engine->stats.expired_keys, 1, memory_order_relaxed);
     kv_ctx_changed(c, key, KV_EVENT_EXPIRED, "expired");
+    kv_ctx_effect_del(c, key->name, KV_CFG_LAZYFREE_LAZY_EXPIRE);
 }
 
 bool kv_keys_put(kv_ctx *c, const kv_key *key, kv_value *old, kv_slice bytes, kv_expire_rule rule, int64_t expire_ms) {

@@ -3,6 +3,7 @@
  * Items are replied straight from the list's memory before they are removed. When everything goes, nothing is removed: the key is
  * deleted, and a long list is then freed later and piece by piece. */
 #include "commands/list_common.h"
+#include "engine/effect.h"
 #include "engine/errors.h"
 
 bool kv_list_cmd_end(kv_ctx *c, int arg, kv_list_end *out) {
@@ -30,15 +31,23 @@ static bool reply_items(kv_ctx *c, const kv_value *v, kv_list_end end, size_t co
     return kv_list_cmd_ok(c, mark, kv_list_iter_end(&it));
 }
 
-/* The change, after the reply; `mark` is where the reply began. */
-static void take(kv_ctx *c, const kv_key *key, kv_value *v, kv_list_end end, size_t count, kv_mark mark) {
+/* The change, after the reply; `mark` is where the reply began. False: an error was replied. */
+static bool take(kv_ctx *c, const kv_key *key, kv_value *v, kv_list_end end, size_t count, kv_mark mark) {
     bool all = count >= kv_list_length(v);
     if (!all) {
         kv_ctx_modify(c, key, v);
-        if (!kv_list_cmd_ok(c, mark, kv_list_drop(v, kv_ctx_arena(key), kv_ctx_limits(c), end, count))) return;
+        if (!kv_list_cmd_ok(c, mark, kv_list_drop(v, kv_ctx_arena(key), kv_ctx_limits(c), end, count))) return false;
     }
     kv_ctx_changed(c, key, KV_EVENT_LIST, end == KV_LIST_HEAD ? "lpop" : "rpop");
     if (all) kv_ctx_delete_empty(c, key);
+    return true;
+}
+
+/* What redoes a pop from the first of several keys. `want` < 0: of one item. */
+static void log_pop(kv_ctx *c, const kv_key *key, kv_list_end end, int64_t want, size_t count) {
+    char text[KV_NUM_MAX];
+    kv_slice words[] = {end == KV_LIST_HEAD ? KV_LIT("LPOP") : KV_LIT("RPOP"), key->name, kv_slice_of(text, kv_format_u64(text, count))};
+    kv_ctx_effect(c, want < 0 ? 2 : 3, words);
 }
 
 /* LPOP key [count] */
@@ -60,7 +69,7 @@ static void pop(kv_ctx *c, kv_list_end end) {
         size_t length = kv_list_length(v), n = (uint64_t)count > length ? length : (size_t)count;
         kv_mark mark = kv_reply_defer(c->reply);
         if (counted) kv_reply_array(c->reply, n);
-        if (reply_items(c, v, end, n, mark)) take(c, &key, v, end, n, mark);
+        if (reply_items(c, v, end, n, mark)) (void)take(c, &key, v, end, n, mark);
     }
 }
 
@@ -94,7 +103,7 @@ static void pop_first(kv_ctx *c, int first, int keys, kv_list_end end, int64_t w
         kv_reply_array(c->reply, 2);
         kv_reply_bulk(c->reply, key.name);
         if (want >= 0) kv_reply_array(c->reply, count);
-        if (reply_items(c, v, end, count, mark)) take(c, &key, v, end, count, mark);
+        if (reply_items(c, v, end, count, mark) && take(c, &key, v, end, count, mark)) log_pop(c, &key, end, want, count);
         return;
     }
     if (timeout_ms < 0 || !block(c, first, keys, timeout_ms)) kv_reply_null_array(c->reply);
@@ -154,11 +163,14 @@ void kv_cmd_ltrim(kv_ctx *c) {
     if (!all_go) {
         kv_ctx_modify(c, &key, v);
         if (!kv_ctx_ok(c, kv_list_keep(v, kv_ctx_arena(&key), kv_ctx_limits(c), (size_t)start, (size_t)(stop - start + 1)))) {
-            if ((int64_t)kv_list_length(v) < length) kv_ctx_changed(c, &key, KV_EVENT_LIST, "ltrim"); /* one end of a long list is cut */
+            if ((int64_t)kv_list_length(v) == length) return;
+            kv_ctx_changed(c, &key, KV_EVENT_LIST, "ltrim"); /* one end of a long list is cut */
+            kv_ctx_effect_lost(c);
             return;
         }
     }
     kv_ctx_changed(c, &key, KV_EVENT_LIST, "ltrim");
+    if (!all_go && start == 0 && stop == length - 1) kv_ctx_no_effect(c); /* nothing went */
     if (all_go) kv_ctx_delete_empty(c, &key);
     kv_reply_ok(c->reply);
 }
@@ -178,6 +190,7 @@ void kv_cmd_lrem(kv_ctx *c) {
             kv_ctx_changed(c, &key, KV_EVENT_LIST, "lrem");
             if (kv_list_length(v) == 0) kv_ctx_delete_empty(c, &key);
         }
+        if (removed > 0 && status != KV_OK) kv_ctx_effect_lost(c);
         if (!kv_ctx_ok(c, status)) return;
     }
     kv_reply_int(c->reply, (int64_t)removed);

@@ -1,5 +1,6 @@
 /* SPOP SRANDMEMBER: members by chance. */
-#include "engine/ctx.h"
+#include "engine/effect.h"
+#include "engine/engine.h"
 #include "engine/errors.h"
 #include "types/set.h"
 
@@ -14,6 +15,15 @@ static void popped(kv_ctx *c, const kv_key *key, bool all) {
     if (all) kv_ctx_delete_empty(c, key);
 }
 
+/* The log has to name the members: SREM key, and `count` of them follow. */
+static kv_effect_mark log_removal(kv_ctx *c, const kv_key *key, uint64_t count) {
+    kv_effect_mark mark = kv_ctx_effect_mark(c);
+    kv_ctx_effect_begin(c, count + 2);
+    kv_ctx_effect_word(c, KV_LIT("SREM"));
+    kv_ctx_effect_word(c, key->name);
+    return mark;
+}
+
 /* Takes one random member out of a set of two or more, after replying it. */
 static kv_status pop_random(kv_ctx *c, const kv_key *key, kv_value *v) {
     char scratch[KV_SET_SCRATCH];
@@ -21,6 +31,7 @@ static kv_status pop_random(kv_ctx *c, const kv_key *key, kv_value *v) {
     kv_mark mark = kv_reply_defer(c->reply);
     if (!kv_set_random(v, kv_ctx_rng(c), scratch, &member)) return KV_ENOTFOUND;
     kv_reply_bulk(c->reply, member);
+    kv_ctx_effect_word(c, member);
     kv_status status = kv_set_remove(v, kv_ctx_arena(key), member, NULL);
     if (status != KV_OK) kv_reply_rewind(c->reply, mark);
     return status;
@@ -33,8 +44,17 @@ static void pop_one(kv_ctx *c, const kv_key *key, kv_value *v) {
     }
     bool all = kv_set_length(v) == 1;
     kv_ctx_modify(c, key, v);
-    if (all) reply_all(c, v);
-    else if (!kv_ctx_ok(c, pop_random(c, key, v))) return;
+    kv_effect_mark mark = log_removal(c, key, 1);
+    if (all) {
+        kv_set_iter it;
+        kv_slice member;
+        kv_set_iter_init(&it, v);
+        if (kv_set_next(&it, &member)) kv_ctx_effect_word(c, member);
+        reply_all(c, v);
+    } else if (!kv_ctx_ok(c, pop_random(c, key, v))) {
+        kv_ctx_effect_rewind(c, mark);
+        return;
+    }
     popped(c, key, all);
 }
 
@@ -49,11 +69,13 @@ static void pop_many(kv_ctx *c, const kv_key *key, kv_value *v, uint64_t count) 
         kv_reply_set(c->reply, length);
         reply_all(c, v);
         popped(c, key, true);
+        kv_ctx_effect_del(c, key->name, KV_CFG_LAZYFREE_LAZY_SERVER_DEL);
         return;
     }
     kv_value draft;
     if (!kv_ctx_ok(c, kv_set_draft(v, kv_ctx_arena(key), &draft))) return;
     kv_mark mark = kv_reply_defer(c->reply);
+    kv_effect_mark logged = log_removal(c, key, count);
     kv_reply_set(c->reply, count);
     kv_status status = KV_OK;
     for (uint64_t i = 0; i < count && status == KV_OK; i++) status = pop_random(c, key, &draft);
@@ -63,6 +85,7 @@ static void pop_many(kv_ctx *c, const kv_key *key, kv_value *v, uint64_t count) 
         return;
     }
     kv_reply_rewind(c->reply, mark);
+    kv_ctx_effect_rewind(c, logged);
     kv_ctx_ok(c, status);
 }
 

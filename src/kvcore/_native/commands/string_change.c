@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "commands/keys_common.h"
+#include "engine/effect.h"
 #include "engine/errors.h"
 #include "types/string.h"
 
@@ -81,6 +82,9 @@ void kv_cmd_incrbyfloat(kv_ctx *c) {
     if (!kv_ctx_ok(c, kv_keydb_set_text(db, key.hash, key.name, v, bytes, KV_EXPIRE_KEEP, 0, NULL))) return;
     if (v == NULL) kv_ctx_notify(c, &key, KV_EVENT_NEW, "new");
     kv_ctx_changed(c, &key, KV_EVENT_STRING, "incrbyfloat");
+    kv_ctx_effect(c, 4,
+                  (kv_slice[]){KV_LIT("SET"), key.name, bytes,
+                               KV_LIT("KEEPTTL")}); /* no arithmetic: whoever reads it may round otherwise */
     kv_reply_bulk(c->reply, bytes);
 }
 

@@ -1,6 +1,7 @@
 /* Commands that read strings, some of which change the key's life on the way: GET, GETEX, GETDEL, MGET, STRLEN, GETRANGE, DELIFEQ. */
 #include "commands/keys_common.h"
 #include "commands/string_options.h"
+#include "engine/effect.h"
 #include "types/string.h"
 
 static void reply_value(kv_ctx *c, const kv_value *v) {
@@ -39,12 +40,16 @@ void kv_cmd_getex(kv_ctx *c) {
         uint32_t errors = c->reply->errors;
         if (kv_ctx_set_expire(c, &key, v, o.expire_ms) != NULL) {
             kv_ctx_changed(c, &key, KV_EVENT_GENERIC, "expire");
+            char text[KV_NUM_MAX];
+            kv_ctx_effect(c, 3, (kv_slice[]){KV_LIT("PEXPIREAT"), key.name, kv_slice_of(text, kv_format_i64(text, o.expire_ms))});
         } else if (c->reply->errors > errors) {
             kv_reply_rewind(c->reply, mark);
             kv_ctx_out_of_memory(c);
         }
     } else if (o.persist && kv_entry_expire_ms(v) >= 0) {
-        if (kv_ctx_set_expire(c, &key, v, KV_NO_EXPIRE) != NULL) kv_ctx_changed(c, &key, KV_EVENT_GENERIC, "persist");
+        if (kv_ctx_set_expire(c, &key, v, KV_NO_EXPIRE) == NULL) return;
+        kv_ctx_changed(c, &key, KV_EVENT_GENERIC, "persist");
+        kv_ctx_effect(c, 2, (kv_slice[]){KV_LIT("PERSIST"), key.name});
     }
 }
 
@@ -53,7 +58,9 @@ void kv_cmd_getdel(kv_ctx *c) {
     kv_value *v;
     if (!kv_ctx_find_type(c, &key, KV_STRING, KV_FIND_READ, &v)) return;
     reply_value(c, v);
-    if (v != NULL && kv_ctx_delete(c, &key)) kv_ctx_changed(c, &key, KV_EVENT_GENERIC, "del");
+    if (v == NULL || !kv_ctx_delete(c, &key)) return;
+    kv_ctx_changed(c, &key, KV_EVENT_GENERIC, "del");
+    kv_ctx_effect(c, 2, (kv_slice[]){KV_LIT("DEL"), key.name});
 }
 
 void kv_cmd_delifeq(kv_ctx *c) {
@@ -62,7 +69,10 @@ void kv_cmd_delifeq(kv_ctx *c) {
     if (!kv_ctx_find_type(c, &key, KV_STRING, KV_FIND_WRITE, &v)) return;
     char scratch[KV_NUM_MAX];
     bool equal = v != NULL && kv_slice_eq(kv_entry_string(v, scratch), c->argv[2]);
-    if (equal && kv_ctx_delete(c, &key)) kv_ctx_changed(c, &key, KV_EVENT_GENERIC, "del");
+    if (equal && kv_ctx_delete(c, &key)) {
+        kv_ctx_changed(c, &key, KV_EVENT_GENERIC, "del");
+        kv_ctx_effect(c, 2, (kv_slice[]){KV_LIT("DEL"), key.name});
+    }
     kv_reply_int(c->reply, equal);
 }
 

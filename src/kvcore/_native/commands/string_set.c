@@ -1,6 +1,7 @@
 /* Commands that write whole strings: SET and its older forms, MSET, MSETNX, MSETEX. */
 #include "commands/keys_common.h"
 #include "commands/string_options.h"
+#include "engine/effect.h"
 #include "engine/engine.h"
 #include "engine/errors.h"
 
@@ -8,6 +9,15 @@ static void reply_value(kv_ctx *c, const kv_value *v) {
     char scratch[KV_NUM_MAX];
     if (v == NULL) kv_reply_null(c->reply);
     else kv_reply_bulk(c->reply, kv_entry_string(v, scratch));
+}
+
+/* Relative times and what was asked of the old value do not belong in the log. */
+static void log_set(kv_ctx *c, kv_slice key, kv_slice bytes, kv_expire_rule rule, int64_t expire_ms) {
+    char text[KV_NUM_MAX];
+    kv_slice words[5] = {KV_LIT("SET"), key, bytes, KV_LIT("PXAT")};
+    if (rule == KV_EXPIRE_AT) words[4] = kv_slice_of(text, kv_format_i64(text, expire_ms));
+    if (rule == KV_EXPIRE_KEEP) words[3] = KV_LIT("KEEPTTL");
+    kv_ctx_effect(c, rule == KV_EXPIRE_AT ? 5 : rule == KV_EXPIRE_KEEP ? 4 : 3, words);
 }
 
 /* The key gets `bytes`, with the events of SET. An expiry that has passed already deletes the key instead. False: an error was replied. */
@@ -18,7 +28,9 @@ static bool set_key(kv_ctx *c, const kv_key *key, kv_value *old, kv_slice bytes,
     }
     if (!kv_keys_put(c, key, old, bytes, rule, expire_ms)) return false;
     kv_ctx_changed(c, key, KV_EVENT_STRING, "set");
-    if (rule == KV_EXPIRE_AT) kv_ctx_notify(c, key, KV_EVENT_GENERIC, "expire");
+    if (rule != KV_EXPIRE_AT) return true;
+    kv_ctx_notify(c, key, KV_EVENT_GENERIC, "expire");
+    if (kv_logs(c)) log_set(c, key->name, bytes, rule, expire_ms);
     return true;
 }
 
@@ -45,6 +57,7 @@ void kv_cmd_set(kv_ctx *c) {
     uint32_t errors = c->reply->errors;
     if (set_key(c, &key, old, c->argv[2], o.rule, o.expire_ms)) {
         if (!o.get) kv_reply_ok(c->reply);
+        if ((o.get || o.ifeq != NULL) && o.rule != KV_EXPIRE_AT && kv_logs(c)) log_set(c, key.name, c->argv[2], o.rule, 0);
     } else if (o.get && c->reply->errors > errors) {
         kv_reply_rewind(c->reply, mark);
         kv_ctx_out_of_memory(c);
@@ -74,7 +87,10 @@ void kv_cmd_getset(kv_ctx *c) {
     if (!kv_ctx_find_type(c, &key, KV_STRING, KV_FIND_READ, &old)) return;
     kv_mark mark = kv_reply_defer(c->reply);
     reply_value(c, old);
-    if (set_key(c, &key, old, c->argv[2], KV_EXPIRE_CLEAR, 0)) return;
+    if (set_key(c, &key, old, c->argv[2], KV_EXPIRE_CLEAR, 0)) {
+        if (kv_logs(c)) log_set(c, key.name, c->argv[2], KV_EXPIRE_CLEAR, 0);
+        return;
+    }
     kv_reply_rewind(c->reply, mark);
     kv_ctx_out_of_memory(c);
 }
@@ -157,6 +173,15 @@ void kv_cmd_msetnx(kv_ctx *c) {
     if (!fresh || set_pairs(c, 1, c->argc, KV_EXPIRE_CLEAR, 0)) kv_reply_int(c->reply, fresh);
 }
 
+/* In words that every server knows whose log this may become. */
+static void log_pairs(kv_ctx *c, int first, int end, const kv_string_options *o) {
+    if (o->rule == KV_EXPIRE_CLEAR) {
+        kv_ctx_effect_of(c, 2, (kv_effect_part[]){{&(kv_slice){(const uint8_t *)"MSET", 4}, 1, 1}, {c->argv + first, end - first, 1}});
+        return;
+    }
+    for (int arg = first; arg < end; arg += 2) log_set(c, c->argv[arg], c->argv[arg + 1], o->rule, o->expire_ms);
+}
+
 void kv_cmd_msetex(kv_ctx *c) {
     int64_t count;
     if (!kv_ctx_range_i64(c, 1, 1, INT32_MAX, &count, KV_ERR_INVALID_NUMKEYS)) return;
@@ -169,5 +194,7 @@ void kv_cmd_msetex(kv_ctx *c) {
     if (!kv_string_options_parse(c, end, KV_STRING_NX_XX | KV_STRING_KEEPTTL, &o)) return;
     int existing = o.nx || o.xx ? count_existing(c, 2, end) : 0;
     bool holds = !(o.nx && existing > 0) && !(o.xx && existing < count);
-    if (!holds || set_pairs(c, 2, end, o.rule, o.expire_ms)) kv_reply_int(c->reply, holds);
+    if (holds && !set_pairs(c, 2, end, o.rule, o.expire_ms)) return;
+    kv_reply_int(c->reply, holds);
+    if (holds && kv_logs(c)) log_pairs(c, 2, end, &o);
 }

@@ -1,5 +1,6 @@
 /* Sorted sets: taking members off either end, waiting for them or not. */
 #include "commands/zset_common.h"
+#include "engine/effect.h"
 #include "engine/errors.h"
 
 typedef enum item_shape { SHAPE_FLAT, SHAPE_NESTED } item_shape;
@@ -80,7 +81,12 @@ static void reply_popped(kv_ctx *c, const kv_key *key, kv_value *v, bool max, si
     kv_reply_array(c->reply, many ? 2 : 3);
     kv_reply_bulk(c->reply, key->name);
     if (many) kv_reply_array(c->reply, take);
-    if (pop(c, key, v, max, take, many ? SHAPE_NESTED : SHAPE_FLAT)) return;
+    if (pop(c, key, v, max, take, many ? SHAPE_NESTED : SHAPE_FLAT)) {
+        char text[KV_NUM_MAX];
+        const kv_slice words[] = {max ? KV_LIT("ZPOPMAX") : KV_LIT("ZPOPMIN"), key->name, kv_slice_of(text, kv_format_u64(text, take))};
+        kv_ctx_effect(c, many ? 3 : 2, words);
+        return;
+    }
     kv_reply_rewind(c->reply, start);
     kv_ctx_out_of_memory(c);
 }

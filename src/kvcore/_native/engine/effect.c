@@ -55,23 +55,25 @@ static void enter(kv_effects *e, int db) {
     e->count++;
 }
 
-static void encode(kv_effects *e, int db, int head_count, const kv_slice *head, int count, int step, const kv_slice *words) {
-    size_t text = 0;
-    for (int i = 0; i < head_count; i++) text += head[i].len;
-    for (int i = 0; i < count; i++) text += words[i * step].len;
+static void encode(kv_effects *e, int db, int parts, const kv_effect_part *part) {
+    size_t text = 0, count = 0;
+    for (int p = 0; p < parts; p++) {
+        count += (size_t)part[p].count;
+        for (int i = 0; i < part[p].count; i++) text += part[p].words[i * part[p].step].len;
+    }
     enter(e, db);
-    if (!make_room(&e->bytes, (size_t)head_count + (size_t)count, text)) return;
-    uint8_t *to = put_head(e->bytes.ptr + e->bytes.len, '*', (size_t)head_count + (size_t)count);
-    for (int i = 0; i < head_count; i++) to = put_word(to, head[i]);
-    for (int i = 0; i < count; i++) to = put_word(to, words[i * step]);
+    if (!make_room(&e->bytes, count, text)) return;
+    uint8_t *to = put_head(e->bytes.ptr + e->bytes.len, '*', count);
+    for (int p = 0; p < parts; p++)
+        for (int i = 0; i < part[p].count; i++) to = put_word(to, part[p].words[i * part[p].step]);
     e->bytes.len = (size_t)(to - e->bytes.ptr);
 }
 
 void kv_effect_own(kv_ctx *c, int db, int argc, const kv_slice *argv) {
-    if (kv_logs(c)) encode(c->unit->effects, db, argc, argv, 0, 0, NULL);
+    if (kv_logs(c)) encode(c->unit->effects, db, 1, &(kv_effect_part){argv, argc, 1});
 }
 
-void kv_effect_self(kv_ctx *c) { encode(c->unit->effects, c->db, c->argc, c->argv, 0, 0, NULL); }
+void kv_effect_self(kv_ctx *c) { kv_effect_own(c, c->db, c->argc, c->argv); }
 
 void kv_ctx_effect_in(kv_ctx *c, int db, int argc, const kv_slice *argv) {
     c->effect_said = true;
@@ -80,22 +82,64 @@ void kv_ctx_effect_in(kv_ctx *c, int db, int argc, const kv_slice *argv) {
 
 void kv_ctx_effect(kv_ctx *c, int argc, const kv_slice *argv) { kv_ctx_effect_in(c, c->db, argc, argv); }
 
-void kv_ctx_effect_words(kv_ctx *c, int head_count, const kv_slice *head, int count, int step, const kv_slice *words) {
+void kv_ctx_effect_of(kv_ctx *c, int parts, const kv_effect_part *part) {
     c->effect_said = true;
-    if (kv_logs(c)) encode(c->unit->effects, c->db, head_count, head, count, step, words);
+    if (kv_logs(c)) encode(c->unit->effects, c->db, parts, part);
 }
 
-void kv_ctx_effect_changed(kv_ctx *c, int arg, kv_slice word) {
+void kv_ctx_effect_lost(kv_ctx *c) {
     c->effect_said = true;
     if (!kv_logs(c)) return;
-    size_t text = word.len;
-    for (int i = 0; i < c->argc; i++) text += c->argv[i].len;
+    enter(c->unit->effects, c->db);
+    c->unit->effects->bytes.failed = true;
+}
+
+void kv_ctx_effect_begin(kv_ctx *c, size_t count) {
+    c->effect_said = true;
+    if (!kv_logs(c)) return;
     kv_effects *e = c->unit->effects;
     enter(e, c->db);
-    if (!make_room(&e->bytes, (size_t)c->argc, text)) return;
-    uint8_t *to = put_head(e->bytes.ptr + e->bytes.len, '*', (size_t)c->argc);
-    for (int i = 0; i < c->argc; i++) to = put_word(to, i == arg ? word : c->argv[i]);
-    e->bytes.len = (size_t)(to - e->bytes.ptr);
+    if (make_room(&e->bytes, 0, 0)) e->bytes.len = (size_t)(put_head(e->bytes.ptr + e->bytes.len, '*', count) - e->bytes.ptr);
+}
+
+void kv_ctx_effect_word(kv_ctx *c, kv_slice word) {
+    if (!kv_logs(c)) return;
+    kv_buf *bytes = &c->unit->effects->bytes;
+    if (make_room(bytes, 0, word.len)) bytes->len = (size_t)(put_word(bytes->ptr + bytes->len, word) - bytes->ptr);
+}
+
+kv_effect_mark kv_ctx_effect_mark(const kv_ctx *c) {
+    kv_effect_mark mark = {.said = c->effect_said};
+    if (!kv_logs(c)) return mark;
+    const kv_effects *e = c->unit->effects;
+    mark.len = e->bytes.len;
+    mark.count = e->count;
+    mark.first_db = e->first_db;
+    mark.last_db = e->last_db;
+    return mark;
+}
+
+void kv_ctx_effect_rewind(kv_ctx *c, kv_effect_mark mark) {
+    c->effect_said = mark.said;
+    if (!kv_logs(c)) return;
+    kv_effects *e = c->unit->effects;
+    e->bytes.len = mark.len; /* `failed` stays: what was not written may have been in front of the mark */
+    e->count = mark.count;
+    e->first_db = mark.first_db;
+    e->last_db = mark.last_db;
+}
+
+bool kv_picked_init(kv_ctx *c, kv_picked *picked, int max) {
+    picked->all = picked->few;
+    picked->count = 0;
+    if (!kv_logs(c) || max <= KV_PICKED_FEW) return true;
+    picked->all = kv_malloc(&c->engine->mem, (size_t)max * sizeof *picked->all);
+    if (picked->all == NULL) kv_ctx_out_of_memory(c);
+    return picked->all != NULL;
+}
+
+void kv_picked_deinit(kv_ctx *c, kv_picked *picked) {
+    if (picked->all != picked->few) kv_free(&c->engine->mem, picked->all);
 }
 
 static kv_slice deletion(const kv_ctx *c, int field) {

@@ -27,12 +27,40 @@ void kv_ctx_effect(kv_ctx *c, int argc, const kv_slice *argv);
 void kv_ctx_effect_in(kv_ctx *c, int db, int argc, const kv_slice *argv);
 /* The command that runs leaves nothing to redo. */
 static inline void kv_ctx_no_effect(kv_ctx *c) { c->effect_said = true; }
-/* The same as kv_ctx_effect for a command with a list of words in the middle or at its end: `head` words, then `count` of them from argv, `step` apart. */
-void kv_ctx_effect_words(kv_ctx *c, int head_count, const kv_slice *head, int count, int step, const kv_slice *words);
+/* The same for words that lie in several places, `step` apart. */
+typedef struct kv_effect_part {
+    const kv_slice *words;
+    int count, step;
+} kv_effect_part;
+void kv_ctx_effect_of(kv_ctx *c, int parts, const kv_effect_part *part);
 /* DEL key, or UNLINK when the option lazyfree-lazy-... `field` says so, instead of the command that runs. */
 void kv_ctx_effect_del(kv_ctx *c, kv_slice key, int field);
-/* The command that runs, with one word changed. */
-void kv_ctx_effect_changed(kv_ctx *c, int arg, kv_slice word);
+/* Part of the change was made and no command redoes it (memory ran out on the way): the journal will fail. */
+void kv_ctx_effect_lost(kv_ctx *c);
+
+/* Word by word: `count` of them have to follow. What was said since a mark can be taken back as long as the command has not ended. */
+void kv_ctx_effect_begin(kv_ctx *c, size_t count);
+void kv_ctx_effect_word(kv_ctx *c, kv_slice word);
+typedef struct kv_effect_mark {
+    size_t len;
+    uint32_t count;
+    int first_db, last_db;
+    bool said;
+} kv_effect_mark;
+kv_effect_mark kv_ctx_effect_mark(const kv_ctx *c);
+void kv_ctx_effect_rewind(kv_ctx *c, kv_effect_mark mark);
+
+/* Those of a command's words that it did something with: room for all of them is made before its first change. Without a journal it stays empty. */
+enum { KV_PICKED_FEW = 16 };
+typedef struct kv_picked {
+    kv_slice few[KV_PICKED_FEW], *all;
+    int count;
+} kv_picked;
+bool kv_picked_init(kv_ctx *c, kv_picked *picked, int max); /* false: out of memory, replied */
+static inline void kv_picked_add(const kv_ctx *c, kv_picked *picked, kv_slice word) {
+    if (kv_logs(c)) picked->all[picked->count++] = word;
+}
+void kv_picked_deinit(kv_ctx *c, kv_picked *picked);
 
 /* ---- for the engine ---- */
 
