@@ -350,6 +350,16 @@ static void do_whole(world *w) {
     if (below(w, 3) == 0) {
         for (unsigned i = 0; i < w->store.shard_count; i++) kv_shard_flush(&w->store.shards[i], a);
         for (int id = 0; id < IDS; id++) w->model[a][id].kind = 0;
+        for (unsigned i = 0; i < w->store.shard_count; i++) kv_shard_flushed(&w->store.shards[i]); /* which are empty by chance */
+        return;
+    }
+    if (below(w, 4) == 0) {
+        for (unsigned i = 0; i < w->store.shard_count; i++) {
+            for (unsigned d = 0; d < DBS; d++) kv_shard_flush(&w->store.shards[i], d);
+            kv_shard_flushed(&w->store.shards[i]);
+            CHECK(kv_shard_check(&w->store.shards[i]));
+        }
+        memset(w->model, 0, sizeof w->model);
         return;
     }
     model_key *spare = malloc(sizeof w->model[0]);
@@ -452,6 +462,38 @@ static void run(uint64_t seed, unsigned shards, int steps, bool faults) {
     free(w);
 }
 
+/* A flushed shard gives its memory back as a whole, in pieces, while it is filled anew; but not while a container of another shard is there, or in it. */
+static void test_flushed_whole(void) {
+    enum { KEYS = 20000 };
+    kv_mem mem;
+    kv_store store;
+    kv_mem_init(&mem);
+    CHECK(kv_store_init(&store, &mem, 2, 2, (kv_hash_seed){1, 2}) == KV_OK);
+    for (int round = 0; round < 3; round++) {
+        kv_shard *shard = &store.shards[0];
+        kv_keydb *db = kv_shard_db_open(shard, 0);
+        CHECK(db != NULL);
+        for (int i = 0; i < KEYS; i++) {
+            char name[32];
+            kv_slice key = kv_slice_of(name, (size_t)snprintf(name, sizeof name, "key:%d", i));
+            CHECK(kv_keydb_set_string(db, kv_store_hash(&store, key), key, NULL, KV_LIT("a value of some length"), KV_EXPIRE_AT, 1 + i,
+                                      NULL) == KV_OK);
+        }
+        shard->has_guests = round == 1;
+        kv_shard_flush(shard, 0);
+        kv_shard_flushed(shard);
+        CHECK((shard->gone != NULL) == (round != 1) && (shard->flushed != NULL) == (round == 1) && kv_shard_check(shard));
+        if (round != 1) CHECK(kv_arena_used(shard->arena) == 0);
+        if (round == 2) break; /* the end of the store frees the rest */
+        int pieces = 0;
+        while (!kv_shard_free_some(shard, 64)) pieces++;
+        CHECK(pieces > 1 && shard->gone == NULL && !shard->has_guests && kv_shard_check(shard));
+        CHECK(kv_store_used(&store) == 0);
+    }
+    kv_store_deinit(&store);
+    CHECK(atomic_load(&mem.used) == 0);
+}
+
 static void test_bad_arguments(void) {
     kv_mem mem;
     kv_store store;
@@ -484,6 +526,7 @@ static void test_lfu(void) {
 
 int main(void) {
     test_bad_arguments();
+    test_flushed_whole();
     test_lfu();
     for (uint64_t seed = 1; seed <= 6; seed++) run(seed, seed % 2 ? 4 : 1, 4000, false);
     for (uint64_t seed = 11; seed <= 16; seed++) run(seed, seed % 2 ? 8 : 2, 4000, true);

@@ -415,29 +415,55 @@ kv_arena *kv_arena_create(kv_mem *mem) {
     return arena;
 }
 
-static void free_list(kv_mem *mem, kv_span *span) {
-    while (span != NULL) {
-        kv_span *next = span->next;
-        ASAN_POISON_MEMORY_REGION(kv_span_start(span), span->pages * KV_PAGE);
-        kv_span_free(mem, span);
-        span = next;
-    }
+kv_arena *kv_arena_detach(kv_arena *arena) {
+    if (atomic_load_explicit(&arena->shared, memory_order_relaxed)) return NULL;
+    kv_arena *all = kv_arena_create(arena->mem);
+    if (all == NULL) return NULL;
+    all->full = arena->full;
+    all->large = arena->large;
+    all->closed = arena->closed;
+    all->kept = arena->kept;
+    all->huge = arena->huge;
+    memcpy(all->classes, arena->classes, sizeof all->classes);
+    arena->full = arena->large = arena->closed = arena->kept = NULL;
+    arena->huge = NULL;
+    memset(arena->classes, 0, sizeof arena->classes);
+    atomic_store_explicit(&arena->used, 0, memory_order_relaxed);
+    atomic_store_explicit(&arena->mapped, 0, memory_order_relaxed);
+    return all;
 }
 
-void kv_arena_destroy(kv_arena *arena) {
-    if (arena == NULL) return;
-    for (unsigned i = 0; i < CLASSES; i++) free_list(arena->mem, arena->classes[i].partial);
-    free_list(arena->mem, arena->full);
-    free_list(arena->mem, arena->kept);
-    free_list(arena->mem, arena->closed);
-    free_list(arena->mem, arena->large);
-    while (arena->huge != NULL) {
+/* Spans of a list, `*n` at most. False: it is not empty yet. */
+static bool free_list(kv_mem *mem, kv_span **list, size_t *n) {
+    for (; *list != NULL && *n > 0; --*n) {
+        kv_span *span = *list;
+        *list = span->next;
+        ASAN_POISON_MEMORY_REGION(kv_span_start(span), span->pages * KV_PAGE);
+        kv_span_free(mem, span);
+    }
+    return *list == NULL;
+}
+
+bool kv_arena_destroy_some(kv_arena *arena, size_t *n) {
+    for (unsigned i = 0; i < CLASSES; i++)
+        if (!free_list(arena->mem, &arena->classes[i].partial, n)) return false;
+    if (!free_list(arena->mem, &arena->full, n) || !free_list(arena->mem, &arena->kept, n) || !free_list(arena->mem, &arena->closed, n) ||
+        !free_list(arena->mem, &arena->large, n))
+        return false;
+    for (; arena->huge != NULL; --*n) {
+        if (*n == 0) return false;
         huge *map = arena->huge;
         arena->huge = map->next;
         kv_mem_unmap(arena->mem, map, map->bytes);
     }
     kv_span_close(arena->mem);
     kv_free(arena->mem, arena);
+    return true;
+}
+
+void kv_arena_destroy(kv_arena *arena) {
+    size_t all = SIZE_MAX;
+    if (arena != NULL) (void)kv_arena_destroy_some(arena, &all);
 }
 
 void *kv_arena_alloc(kv_arena *arena, size_t bytes) {

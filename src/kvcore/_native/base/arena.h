@@ -16,6 +16,12 @@ kv_arena *kv_arena_create(kv_mem *mem);
 /* Gives every page back, whatever is still allocated in it. Cost: O(pages). */
 void kv_arena_destroy(kv_arena *arena);
 
+/* Everything in the arena goes to a new one, which is only to be destroyed; this one is as new, and those who ask for its size need not know. NULL, and
+ * nothing has changed: out of memory, or values that live here are guarded by another lock (kv_arena_share). O(1). */
+kv_arena *kv_arena_detach(kv_arena *arena);
+/* kv_arena_destroy in pieces, for an arena that was detached: gives up to about `n` blocks of pages back. True: that was all, the arena is gone. */
+bool kv_arena_destroy_some(kv_arena *arena, size_t *n);
+
 /* NULL when out of memory. Aligned to 8 bytes; to 16, 32 or 64 when `bytes` is a multiple of that. kv_arena_free takes the size that was
  * asked for (any size of the same kv_arena_good_size will do); freeing NULL is fine. */
 void *kv_arena_alloc(kv_arena *arena, size_t bytes);

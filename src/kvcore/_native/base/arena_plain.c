@@ -73,14 +73,30 @@ static void release(kv_arena *arena, head *block) {
     atomic_fetch_sub_explicit(&arena->mem->mapped, total, memory_order_relaxed);
 }
 
-void kv_arena_destroy(kv_arena *arena) {
-    if (arena == NULL) return;
-    while (arena->blocks != NULL) {
+kv_arena *kv_arena_detach(kv_arena *arena) {
+    if (atomic_load_explicit(&arena->shared, memory_order_relaxed)) return NULL;
+    kv_arena *all = kv_arena_create(arena->mem);
+    if (all == NULL) return NULL;
+    all->blocks = arena->blocks;
+    arena->blocks = NULL;
+    atomic_store_explicit(&arena->used, 0, memory_order_relaxed);
+    return all;
+}
+
+bool kv_arena_destroy_some(kv_arena *arena, size_t *n) {
+    for (; arena->blocks != NULL; --*n) {
+        if (*n == 0) return false;
         head *block = arena->blocks;
         arena->blocks = block->next;
         release(arena, block);
     }
     kv_free(arena->mem, arena);
+    return true;
+}
+
+void kv_arena_destroy(kv_arena *arena) {
+    size_t all = SIZE_MAX;
+    if (arena != NULL) (void)kv_arena_destroy_some(arena, &all);
 }
 
 void *kv_arena_alloc(kv_arena *arena, size_t bytes) {

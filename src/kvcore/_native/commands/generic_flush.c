@@ -24,7 +24,7 @@ static bool free_now(kv_store *store) {
 }
 
 /* Detaching is O(shards), with SYNC too: the data are gone when the reply is written. The memory of more than a few keys goes back in the background,
- * as nobody could be served while ten million of them were freed here. */
+ * as nobody could be served while ten million of them were freed here: page by page when nothing else is left, else key by key. */
 static void flush(kv_ctx *c, int db) {
     bool sync = c->argc == 2 && kv_ctx_is(c, 1, "sync");
     if (c->argc > 2 || (c->argc == 2 && !sync && !kv_ctx_is(c, 1, "async"))) {
@@ -40,7 +40,10 @@ static void flush(kv_ctx *c, int db) {
         c->unit->dirty += kv_store_count(store, i);
         for (unsigned j = 0; j < store->shard_count; j++) kv_shard_flush(&store->shards[j], i);
     }
-    if (!sync || !free_now(store)) kv_engine_need_cron(c->engine);
+    if (!sync || !free_now(store)) {
+        for (unsigned j = 0; j < store->shard_count; j++) kv_shard_flushed(&store->shards[j]);
+        kv_engine_need_cron(c->engine);
+    }
     c->unit->dirty++; /* a flush is logged even when there was nothing */
     kv_reply_ok(c->reply);
 }

@@ -3,12 +3,17 @@
  *
  *   shard.garbage -> node {container} -> node {container} -> ...
  *   shard.flushed -> database (its table is drained entry by entry; big containers in it join the garbage list)
+ *   shard.gone    -> arena (its pages go back, no key is looked at)
+ *
+ * When all databases of a shard are empty after a flush, everything in its arena is garbage, and that of the lists above with it: the arena is detached
+ * and its pages go back. Not while clients wait for keys of the shard, watch some, or read a container of it: the lists of all these are in the arena, too.
+ * Nor when containers live in another shard's arena than their keys, after a RENAME between shards.
  *
  * A node needs memory, and that may be short just when it is wanted. Then the container is freed at once: slow, but never leaked. */
 #include "store/keydb.h"
 #include "store/pin.h"
 
-enum { SMALL_LENGTH = 64, DRAIN_STEP = 64 };
+enum { SMALL_LENGTH = 64, DRAIN_STEP = 64, RELEASE_STEP = 64 };
 
 static bool is_big(const kv_value *v) {
     switch ((kv_enc)v->enc) {
@@ -60,7 +65,60 @@ static void drain_some(kv_shard *shard, size_t *budget) {
     kv_free(shard->store->mem, db);
 }
 
+static bool all_empty(const kv_shard *shard) {
+    for (unsigned i = 0; i < shard->store->db_count; i++)
+        if (kv_keydb_count(shard->dbs[i]) > 0) return false;
+    return true;
+}
+
+/* The structs of databases: what they own is in the arena. */
+static void forget_databases(kv_shard *shard) {
+    for (unsigned i = 0; i < shard->store->db_count; i++) {
+        kv_free(shard->store->mem, shard->dbs[i]);
+        shard->dbs[i] = NULL;
+    }
+    while (shard->flushed != NULL) {
+        kv_keydb *db = shard->flushed;
+        shard->flushed = db->next;
+        kv_free(shard->store->mem, db);
+    }
+}
+
+void kv_shard_flushed(kv_shard *shard) {
+    if (shard->flushed == NULL || shard->pins != NULL || shard->waiters != NULL || shard->watchers != NULL || shard->has_guests ||
+        !all_empty(shard))
+        return;
+    kv_leaving *leaving = kv_malloc(shard->store->mem, sizeof *leaving);
+    if (leaving == NULL) return;
+    kv_shard_compact_stop(shard);
+    leaving->arena = kv_arena_detach(shard->arena);
+    if (leaving->arena == NULL) {
+        kv_free(shard->store->mem, leaving);
+        return;
+    }
+    forget_databases(shard);
+    shard->garbage = NULL;
+    kv_shard_count_garbage(shard, 0, atomic_load_explicit(&shard->garbage_count, memory_order_relaxed));
+    leaving->next = shard->gone;
+    shard->gone = leaving;
+}
+
+/* Pages of the first arena that is gone. */
+static void release_some(kv_shard *shard, size_t *budget) {
+    kv_leaving *leaving = shard->gone;
+    if (!kv_arena_destroy_some(leaving->arena, budget)) return;
+    shard->gone = leaving->next;
+    kv_free(shard->store->mem, leaving);
+}
+
 bool kv_shard_free_some(kv_shard *shard, size_t budget) {
+    while (budget > 0 && shard->gone != NULL) {
+        size_t spans = budget < RELEASE_STEP ? budget : RELEASE_STEP;
+        budget -= spans;
+        size_t left = spans;
+        release_some(shard, &left);
+        if (left == 0) break; /* a call to the kernel may be behind each of them */
+    }
     while (budget > 0 && (shard->garbage != NULL || shard->flushed != NULL)) {
         kv_garbage *node = shard->garbage;
         if (node == NULL) {
@@ -73,7 +131,8 @@ bool kv_shard_free_some(kv_shard *shard, size_t budget) {
         kv_arena_free(shard->arena, node, sizeof *node);
         if (budget > 0) budget--;
     }
-    bool done = shard->garbage == NULL && shard->flushed == NULL;
+    bool done = shard->garbage == NULL && shard->flushed == NULL && shard->gone == NULL;
+    if (done && shard->has_guests && shard->pins == NULL && all_empty(shard)) shard->has_guests = false;
     atomic_store_explicit(&shard->has_garbage, !done, memory_order_relaxed);
     return done;
 }

@@ -64,6 +64,7 @@ kv_status kv_keydb_move(kv_keydb *from, uint64_t from_hash, kv_value *v, kv_keyd
         }
         fresh->enc = v->enc;
         fresh->u = v->u;
+        if (from->shard != to->shard) to->shard->has_guests = true;
     }
     fresh->version = to->shard->version;
     kv_access_set(fresh, kv_entry_access(v));

@@ -61,6 +61,12 @@ void kv_store_deinit(kv_store *store) {
             shard->flushed = db->next;
             kv_free(store->mem, db);
         }
+        while (shard->gone != NULL) {
+            kv_leaving *leaving = shard->gone;
+            shard->gone = leaving->next;
+            kv_arena_destroy(leaving->arena);
+            kv_free(store->mem, leaving);
+        }
     }
     for (unsigned i = 0; i < store->shard_count; i++)
         if (store->shards[i].arena != NULL) kv_arena_destroy(store->shards[i].arena);
@@ -185,7 +191,7 @@ void kv_shard_trim(kv_shard *shard) {
 }
 
 bool kv_shard_check(const kv_shard *shard) {
-    if (atomic_load(&shard->has_garbage) != (shard->garbage != NULL || shard->flushed != NULL)) return false;
+    if (atomic_load(&shard->has_garbage) != (shard->garbage != NULL || shard->flushed != NULL || shard->gone != NULL)) return false;
     for (unsigned i = 0; i < shard->store->db_count; i++) {
         const kv_keydb *db = shard->dbs[i];
         if (db == NULL) {

@@ -19,6 +19,12 @@ typedef struct kv_garbage {
     kv_value value;
 } kv_garbage;
 
+/* An arena of which nothing is used any more. */
+typedef struct kv_leaving {
+    struct kv_leaving *next;
+    kv_arena *arena;
+} kv_leaving;
+
 /* Where compaction is (compact.c). The atomics are read by any thread. */
 typedef struct kv_compaction {
     _Atomic bool running;
@@ -55,6 +61,8 @@ struct kv_shard {
     _Atomic uint64_t garbage_freed; /* since the store began */
     _Atomic uint64_t misses;        /* of reading commands */
     kv_rng rng;
+    bool has_guests;  /* containers of keys here may live in other shards' arenas */
+    kv_leaving *gone; /* memory of flushed databases, page by page on its way back */
     kv_compaction compaction;
     kv_keydb_counts *counts;  /* store->db_count; any thread */
     uint64_t wanted_hash;     /* the engine's: of a key that a writer waits for until its readers are done ... */
@@ -119,6 +127,8 @@ size_t kv_store_mapped(const kv_store *store); /* bytes of pages held by all are
 
 void kv_store_swap_db(kv_store *store, unsigned a, unsigned b); /* all shards locked; O(shards) */
 void kv_shard_flush(kv_shard *shard, unsigned db);              /* that shard locked; O(1): the database is freed later in steps */
+/* After flushes: when nothing is left in a shard, its memory goes as a whole, page by page, and no flushed key is looked at again. That shard locked. */
+void kv_shard_flushed(kv_shard *shard);
 /* Memory of a shard all of whose databases are empty can be given back to the system. That shard locked. */
 void kv_shard_trim(kv_shard *shard);
 
