@@ -119,7 +119,7 @@ static void restore(kv_ctx *c, const kv_key *key, kv_value *old, const options *
         kv_reply_errorf(c->reply, KV_ERR_RESTORE_UNSUPPORTED, problem);
     } else if (status != KV_OK) {
         kv_reply_error(c->reply, KV_ERR_RESTORE_FORMAT);
-    } else if (o->expire_ms >= 0 && o->expire_ms <= kv_ctx_now_ms(c)) {
+    } else if (o->expire_ms >= 0 && o->expire_ms <= kv_ctx_past_ms(c)) {
         codec->discard(restored, kv_ctx_arena(key));
         restore_nothing(c, key);
     } else {

@@ -67,7 +67,7 @@ static void expire(kv_ctx *c, int64_t unit_ms, bool absolute) {
         kv_reply_int(c->reply, 0);
         return;
     }
-    if (expire_ms <= kv_ctx_now_ms(c)) {
+    if (expire_ms <= kv_ctx_past_ms(c)) {
         kv_keys_expire_now(c, &key);
     } else {
         if (kv_ctx_set_expire(c, &key, v, expire_ms) == NULL) return;

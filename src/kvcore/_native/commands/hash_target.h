@@ -27,7 +27,7 @@ bool kv_hash_target_land(kv_ctx *c, kv_hash_target *t, const char *event);
 void kv_hash_target_abandon(kv_hash_target *t);
 
 /* The instant that decides which fields are expired. */
-static inline int64_t kv_hash_now(kv_ctx *c) { return kv_ctx_now_ms(c); }
+static inline int64_t kv_hash_now(kv_ctx *c) { return kv_ctx_past_ms(c); }
 /* After fields were removed: re-indexes expiries, or removes the key with its `del` when no field is left. */
 void kv_hash_shrunk(kv_ctx *c, const kv_key *key, kv_value *v);
 /* What redoes a change of single fields: NAME key [when] FIELDS n field ..., and HDEL key field ...; nothing without fields. `when` NULL: none. */

@@ -34,7 +34,7 @@ void kv_cmd_getex(kv_ctx *c) {
     kv_mark mark = kv_reply_defer(c->reply);
     reply_value(c, v);
     if (v == NULL) return;
-    if (o.rule == KV_EXPIRE_AT && o.expire_ms <= kv_ctx_now_ms(c)) {
+    if (o.rule == KV_EXPIRE_AT && o.expire_ms <= kv_ctx_past_ms(c)) {
         kv_keys_expire_now(c, &key);
     } else if (o.rule == KV_EXPIRE_AT) {
         uint32_t errors = c->reply->errors;

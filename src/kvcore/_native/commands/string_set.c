@@ -22,7 +22,7 @@ static void log_set(kv_ctx *c, kv_slice key, kv_slice bytes, kv_expire_rule rule
 
 /* The key gets `bytes`, with the events of SET. An expiry that has passed already deletes the key instead. False: an error was replied. */
 static bool set_key(kv_ctx *c, const kv_key *key, kv_value *old, kv_slice bytes, kv_expire_rule rule, int64_t expire_ms) {
-    if (rule == KV_EXPIRE_AT && expire_ms <= kv_ctx_now_ms(c)) {
+    if (rule == KV_EXPIRE_AT && expire_ms <= kv_ctx_past_ms(c)) {
         kv_keys_expire_now(c, key);
         return true;
     }
@@ -110,7 +110,7 @@ enum { INLINE_PAIRS = 16 };
 
 /* Prepares one key after the other; returns how many could be. */
 static size_t prepare_pairs(kv_ctx *c, int first, size_t pairs, kv_expire_rule rule, int64_t expire_ms, kv_put *puts) {
-    bool past = rule == KV_EXPIRE_AT && expire_ms <= kv_ctx_now_ms(c);
+    bool past = rule == KV_EXPIRE_AT && expire_ms <= kv_ctx_past_ms(c);
     /* What expired before goes with its event; what this command makes expire at once has to be there until it is done. */
     if (past) (void)count_existing(c, first, first + 2 * (int)pairs);
     for (size_t i = 0; i < pairs; i++) {
@@ -129,7 +129,7 @@ static void commit_pairs(kv_ctx *c, int first, size_t pairs, kv_expire_rule rule
         const kv_put *put = &puts[i];
         kv_key key = {.name = c->argv[first + 2 * (int)i], .hash = put->hash, .shard = put->db->shard, .db = (int)put->db->index};
         /* Only a key given twice, with a moment that has passed, can be there and be expired: the first one goes as if it had been looked up. */
-        bool gone = put->old != NULL && rule == KV_EXPIRE_AT && kv_entry_expired(put->old, kv_ctx_now_ms(c));
+        bool gone = put->old != NULL && rule == KV_EXPIRE_AT && kv_entry_expired(put->old, kv_ctx_past_ms(c));
         kv_keydb_commit(put);
         if (gone) kv_ctx_expired(c, &key);
         if (put->old == NULL || gone) kv_ctx_notify(c, &key, KV_EVENT_NEW, "new");

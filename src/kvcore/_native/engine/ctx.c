@@ -116,6 +116,8 @@ bool kv_ctx_ok(kv_ctx *c, kv_status status) {
     return false;
 }
 
+int64_t kv_ctx_past_ms(kv_ctx *c) { return atomic_load_explicit(&c->engine->loading, memory_order_relaxed) ? 0 : kv_ctx_now_ms(c); }
+
 int64_t kv_ctx_now_ms(kv_ctx *c) {
     if (c->unit->now_ms == 0) c->unit->now_ms = kv_clock_ms_at(&c->engine->clock, c->unit->ticks);
     return c->unit->now_ms;

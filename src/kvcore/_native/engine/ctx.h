@@ -118,7 +118,9 @@ void kv_ctx_out_of_memory(kv_ctx *c);    /* an allocation failed: "OOM ..." */
 bool kv_ctx_ok(kv_ctx *c, kv_status status);
 
 /* ---- time, limits, randomness ---- */
-int64_t kv_ctx_now_ms(kv_ctx *c);          /* one instant for the whole unit */
+int64_t kv_ctx_now_ms(kv_ctx *c); /* one instant for the whole unit */
+/* What is due by this instant has expired: now; while a log is loaded nothing has, because the log says what went and when. */
+int64_t kv_ctx_past_ms(kv_ctx *c);
 const kv_limits *kv_ctx_limits(kv_ctx *c); /* encoding thresholds, one copy a unit */
 kv_rng *kv_ctx_rng(kv_ctx *c);             /* guarded by the locked shard of the first key, else the session's own */
 kv_mem *kv_ctx_mem(kv_ctx *c);             /* scratch memory: free it before returning */

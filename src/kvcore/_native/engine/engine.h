@@ -129,6 +129,7 @@ typedef struct kv_engine {
     /* DEBUG switches */
     _Atomic bool active_expire;       /* DEBUG SET-ACTIVE-EXPIRE */
     _Atomic int64_t packed_threshold; /* DEBUG QUICKLIST-PACKED-THRESHOLD; 0: none */
+    _Atomic bool loading; /* files are being loaded: nothing expires and nothing is evicted */
     _Atomic bool shutting_down;
     _Atomic bool serving; /* `kvcore serve`: SHUTDOWN ends the process; a program's own store refuses it */
 } kv_engine;

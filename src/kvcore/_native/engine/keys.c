@@ -78,7 +78,7 @@ void kv_ctx_used(kv_ctx *c, const kv_key *key, kv_value *v, kv_find how) { used(
 kv_value *kv_ctx_find(kv_ctx *c, const kv_key *key, kv_find how) {
     kv_keydb *db = kv_shard_db(key->shard, (unsigned)key->db);
     kv_value *v = kv_keydb_find(db, key->hash, key->name);
-    if (v != NULL && (v->flags & KV_VALUE_EXPIRES) != 0 && kv_entry_expired(v, kv_ctx_now_ms(c))) {
+    if (v != NULL && (v->flags & KV_VALUE_EXPIRES) != 0 && kv_entry_expired(v, kv_ctx_past_ms(c))) {
         /* During CLIENT PAUSE it stays, unseen; only a transaction that made the pause and writes on may need its place. */
         bool stays = c->command != NULL && (c->command->flags & KV_CMD_WRITE) == 0 && kv_engine_is_paused(c->engine);
         if (!stays) remove_expired(c, key, db, v);
