@@ -4,7 +4,10 @@
  * Without arguments: the tests. With an argument it is a filter for tests/persist/test_effects.py: it reads lines "CLIENT WORD WORD ..." (words in hexadecimal,
  * "." for an empty one) and answers each with a line "REPLY EFFECTS GROUPS" in hexadecimal ("." for nothing, "!" for the reply of a command that waits).
  * A line "CLIENT *" takes the reply of a command that was waiting; "0 +MS" moves the clock. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -18,6 +21,8 @@ typedef struct recorder {
     kv_mutex lock;
     uint64_t number, groups;
     int db;
+    kv_session *waiting[8];
+    uint64_t wanted[8];
 } recorder;
 
 static uint64_t record(kv_journal *journal, uint32_t epoch, const kv_effects *effects) {
@@ -44,13 +49,47 @@ static void nothing_lost(kv_journal *journal) {
     CHECK(false);
 }
 
-/* The disk is as far as `durable` says; a session that waits is woken by the test. */
+/* The disk is as far as `durable` says. A session of a number that was given up waits for nothing. */
 static bool await(kv_journal *journal, kv_session *session, uint64_t number) {
-    (void)session;
-    return number > atomic_load(&journal->durable);
+    recorder *r = (recorder *)(void *)journal;
+    kv_mutex_lock(&r->lock);
+    bool waits = number > atomic_load(&journal->durable) && atomic_load(&journal->refusal) == NULL;
+    int free = 0;
+    while (waits && r->waiting[free] != NULL) free++;
+    if (waits) {
+        kv_session_retain(session);
+        r->waiting[free] = session;
+        r->wanted[free] = number;
+    }
+    kv_mutex_unlock(&r->lock);
+    return waits;
 }
 
-static void forget(kv_journal *journal, kv_session *session) { (void)journal, (void)session; }
+static void forget(kv_journal *journal, kv_session *session) {
+    recorder *r = (recorder *)(void *)journal;
+    kv_mutex_lock(&r->lock);
+    for (int i = 0; i < 8; i++) {
+        if (r->waiting[i] != session) continue;
+        r->waiting[i] = NULL;
+        kv_session_release(session); /* its owner has a reference */
+    }
+    kv_mutex_unlock(&r->lock);
+}
+
+/* The disk has got as far as `number`; UINT64_MAX: it never will. */
+static void disk_reaches(recorder *r, uint64_t number) {
+    if (number == UINT64_MAX) atomic_store(&r->journal.refusal, "MISCONF the disk is gone");
+    else atomic_store(&r->journal.durable, number);
+    for (int i = 0; i < 8; i++) {
+        kv_mutex_lock(&r->lock);
+        kv_session *session = r->wanted[i] <= number ? r->waiting[i] : NULL;
+        if (session != NULL) r->waiting[i] = NULL;
+        kv_mutex_unlock(&r->lock);
+        if (session == NULL) continue;
+        kv_wake_now(session);
+        kv_session_release(session);
+    }
+}
 
 static bool wait_for(kv_journal *journal, uint64_t number, uint64_t deadline_ns) {
     recorder *r = (recorder *)(void *)journal;
@@ -237,6 +276,109 @@ static void gate(void) {
     recorder_end(r);
 }
 
+/* ---- a connection ---- */
+
+static int dial(int port) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct timeval limit = {.tv_sec = 5};
+    int one = 1;
+    CHECK(fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) == 0);
+    CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0);
+    CHECK(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0);
+    return fd;
+}
+
+static void say(int fd, const char *text) { CHECK(write(fd, text, strlen(text)) == (ssize_t)strlen(text)); }
+
+/* Exactly this comes next; "" for the end of the connection. */
+static void hears(int fd, const char *wanted) {
+    char got[256];
+    size_t want = strlen(wanted), have = 0;
+    for (ssize_t n = 1; have < want && n > 0; have += n > 0 ? (size_t)n : 0) n = read(fd, got + have, want - have);
+    if (have == want && memcmp(got, wanted, want) == 0 && (want > 0 || read(fd, got, 1) == 0)) return;
+    fprintf(stderr, "wanted %s, got %.*s\n", wanted, (int)have, got);
+    exit(1);
+}
+
+static uint64_t appended(recorder *r) {
+    kv_mutex_lock(&r->lock);
+    uint64_t number = r->number;
+    kv_mutex_unlock(&r->lock);
+    return number;
+}
+
+static void has_appended(recorder *r, uint64_t number) {
+    for (int i = 0; i < 5000 && appended(r) < number; i++) usleep(1000);
+    CHECK(appended(r) == number);
+}
+
+static void hears_nothing(int fd) {
+    char byte;
+    usleep(20000); /* too short a pause only makes the test weaker */
+    CHECK(recv(fd, &byte, 1, MSG_DONTWAIT) < 0);
+}
+
+/* Replies stay in their order, behind one that has to wait; others go on. */
+static void gated_connections(void) {
+    kvcore_store *store = store_open("port 0\nbind 127.0.0.1\nprotected-mode no\n");
+    char error[256] = "";
+    if (kvcore_serve(store, 1, error, sizeof error) != 0) fprintf(stderr, "%s\n", error);
+    int port = kvcore_port(store);
+    CHECK(port > 0);
+    recorder *r = recorder_start(store);
+    atomic_store(&r->journal.gate, true);
+    int a = dial(port), b = dial(port), late = dial(port);
+    say(a, "PING\r\n");
+    hears(a, "+PONG\r\n");
+    say(a, "SET k v\r\nPING\r\n");
+    hears_nothing(a);
+    say(b, "GET other\r\nPING\r\n");
+    hears(b, "$-1\r\n+PONG\r\n");
+    disk_reaches(r, 1);
+    hears(a, "+OK\r\n+PONG\r\n");
+    /* What comes while one waits, waits for its own number. */
+    say(a, "SET k 2\r\n");
+    hears_nothing(a);
+    say(a, "SET k 3\r\n");
+    hears_nothing(a);
+    has_appended(r, 3);
+    disk_reaches(r, 2);
+    hears(a, "+OK\r\n");
+    hears_nothing(a);
+    disk_reaches(r, 3);
+    hears(a, "+OK\r\n");
+    /* A client that goes while it waits; a served one; QUIT behind a reply that waits. */
+    say(late, "SET x 1\r\n");
+    has_appended(r, 4);
+    close(late);
+    disk_reaches(r, 4);
+    say(b, "BLPOP list 0\r\n");
+    hears_nothing(b);
+    say(a, "RPUSH list item\r\nQUIT\r\n");
+    hears_nothing(a);
+    has_appended(r, 5);
+    hears_nothing(b);
+    disk_reaches(r, 5);
+    hears(a, ":1\r\n+OK\r\n");
+    hears(a, "");
+    say(b, "PING\r\n");
+    hears(b, "*2\r\n$4\r\nlist\r\n$4\r\nitem\r\n+PONG\r\n");
+    close(a);
+    /* Nothing is confirmed that will never be there. */
+    int last = dial(port);
+    say(last, "SET k 4\r\n");
+    hears_nothing(last);
+    disk_reaches(r, UINT64_MAX);
+    hears(last, "");
+    close(last);
+    say(b, "SET k 5\r\n");
+    hears(b, "-MISCONF the disk is gone\r\n");
+    close(b);
+    kvcore_close(store);
+    recorder_end(r);
+}
+
 /* ---- the filter ---- */
 
 enum { LINE = 1 << 20, CLIENTS = 8, WORDS = 4096 };
@@ -315,5 +457,6 @@ int main(int argc, char **argv) {
     transaction();
     expired();
     gate();
+    gated_connections();
     return 0;
 }

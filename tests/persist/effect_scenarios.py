@@ -42,14 +42,16 @@ SCENARIOS: dict[str, str] = {
         GETEX k6 PERSIST
     """,
     "lazy_off": """
-        CONFIG SET lazyfree-lazy-expire no lazyfree-lazy-server-del no lazyfree-lazy-user-del no lazyfree-lazy-eviction no
+        CONFIG SET lazyfree-lazy-expire no lazyfree-lazy-server-del no
+        CONFIG SET lazyfree-lazy-user-del no lazyfree-lazy-eviction no
         SET k v PX 1 | sleep 5 | GET k | SET k v PX 1 | sleep 5 | SET k w | SET k v PXAT 1000 | SET k v | EXPIRE k -1
         SET k v
         GETEX k PXAT 1000 | SADD s a | SPOP s | SADD s a | SPOP s 5 | DEL k | SET k v | GETDEL k | HSET h f v
         HGETEX h PXAT 1000 FIELDS 1 f
     """,
     "lazy_on": """
-        CONFIG SET lazyfree-lazy-expire yes lazyfree-lazy-server-del yes lazyfree-lazy-user-del yes lazyfree-lazy-eviction yes
+        CONFIG SET lazyfree-lazy-expire yes lazyfree-lazy-server-del yes
+        CONFIG SET lazyfree-lazy-user-del yes lazyfree-lazy-eviction yes
         SET k v PX 1 | sleep 5 | GET k | SET k v PX 1 | sleep 5 | SET k w | SET k v PXAT 1000 | SET k v | EXPIRE k -1
         SET k v
         GETEX k PXAT 1000 | SADD s a | SPOP s | SADD s a | SPOP s 5 | SET k v | DEL k | SET k v | GETDEL k | SET k v
@@ -202,7 +204,8 @@ SCENARIOS: dict[str, str] = {
         SADD u 1 2 3 | SRANDMEMBER u 2
     """,
     "lazy_mixed": """
-        CONFIG SET lazyfree-lazy-expire yes lazyfree-lazy-server-del no lazyfree-lazy-user-del no lazyfree-lazy-eviction no
+        CONFIG SET lazyfree-lazy-expire yes lazyfree-lazy-server-del no
+        CONFIG SET lazyfree-lazy-user-del no lazyfree-lazy-eviction no
         SET k v PX 1 | sleep 5 | GET k | SET k v | EXPIRE k -1 | SET k v | SET k v PXAT 1000 | SET k v
         GETEX k PXAT 1000 | SADD s a b | SPOP s 5
         RESTORE k 0 {dump} | RESTORE k 1000 {dump} REPLACE ABSTTL | SET k v | GETDEL k | SADD s a b | DEL s

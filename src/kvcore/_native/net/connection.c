@@ -17,6 +17,7 @@
 
 #include "engine/client_memory.h"
 #include "engine/errors.h"
+#include "engine/journal.h"
 #include "engine/pubsub.h"
 #include "net/server_private.h"
 
@@ -114,6 +115,8 @@ kv_connection *kv_connection_create(kv_loop *loop, int fd, const char *address, 
 void kv_connection_destroy(kv_connection *connection) {
     kv_mem *mem = &engine_of(connection)->mem;
     kv_session *session = connection->session;
+    kv_journal *journal = connection->gate_need == 0 ? NULL : kv_journal_of(engine_of(connection));
+    if (journal != NULL) journal->forget(journal, session);
     count_memory(connection, 0);
     kv_session_retain(session);
     kv_session_destroy(session);
@@ -179,15 +182,52 @@ static void return_buffers(kv_connection *connection) {
 
 static void watch(kv_connection *connection) {
     bool reads = !connection->input_ended && !((connection->blocked || connection->paused) && connection->in.len > BYTES_A_READ);
-    uint32_t events = (reads ? EPOLLIN : 0u) | EPOLLRDHUP | (connection->out.len > connection->out_sent ? EPOLLOUT : 0u);
+    uint32_t events = (reads ? EPOLLIN : 0u) | EPOLLRDHUP | (connection->out_free > connection->out_sent ? EPOLLOUT : 0u);
     if (connection->input_ended) events &= ~(uint32_t)EPOLLRDHUP;
     if (events != connection->events) kv_loop_watch(connection->loop, connection, events);
 }
 
+/* Whether the number that was waited for has come. What never will be durable is never confirmed: the connection ends without its replies. */
+static bool gate_opens(kv_connection *connection) {
+    kv_journal *journal = kv_journal_of(engine_of(connection));
+    if (journal == NULL || atomic_load_explicit(&journal->durable, memory_order_acquire) >= connection->gate_need) return true;
+    bool fails = atomic_load_explicit(&journal->refusal, memory_order_acquire) != NULL;
+    if (!fails || journal->await(journal, connection->session, connection->gate_need)) return false;
+    if (atomic_load_explicit(&journal->durable, memory_order_acquire) >= connection->gate_need) return true;
+    kill_connection(connection);
+    return false;
+}
+
+/* Under appendfsync always a reply leaves when what it shows is on the disk. One number is waited for at a time; what has gathered meanwhile waits for the
+ * next one. */
+static void open_gate(kv_connection *connection) {
+    kv_session *session = connection->session;
+    while (!connection->dead) {
+        if (connection->gate_need != 0) {
+            if (!gate_opens(connection)) return;
+            connection->gate_need = 0;
+            connection->out_free = connection->gate_len;
+        }
+        if (session->need == 0) break;
+        connection->gate_need = session->need;
+        connection->gate_len = connection->out.len;
+        session->need = 0;
+        kv_journal *journal = kv_journal_of(engine_of(connection));
+        if (journal != NULL && journal->await(journal, session, connection->gate_need)) return;
+        /* It is durable, or never will be. */
+        if (journal != NULL && atomic_load_explicit(&journal->durable, memory_order_acquire) < connection->gate_need) {
+            kill_connection(connection);
+            return;
+        }
+    }
+    connection->out_free = connection->out.len;
+}
+
 static void flush(kv_connection *connection) {
     kv_buf *out = &connection->out;
-    while (out->len > connection->out_sent) {
-        ssize_t n = send(connection->fd, out->ptr + connection->out_sent, out->len - connection->out_sent, MSG_NOSIGNAL);
+    open_gate(connection);
+    while (connection->out_free > connection->out_sent) {
+        ssize_t n = send(connection->fd, out->ptr + connection->out_sent, connection->out_free - connection->out_sent, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) {
             if (errno != EAGAIN && errno != EWOULDBLOCK) kill_connection(connection);
@@ -198,9 +238,11 @@ static void flush(kv_connection *connection) {
         atomic_fetch_add_explicit(&engine_of(connection)->stats.net_output, (uint64_t)n, memory_order_relaxed);
     }
     if (connection->out_sent == out->len) {
-        out->len = connection->out_sent = 0;
+        out->len = connection->out_sent = connection->out_free = connection->gate_len = 0;
     } else if (connection->out_sent > FLUSH_AT) {
         kv_buf_drop_front(out, connection->out_sent);
+        connection->out_free -= connection->out_sent;
+        if (connection->gate_need != 0) connection->gate_len -= connection->out_sent;
         connection->out_sent = 0;
     }
 }

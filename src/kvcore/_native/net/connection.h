@@ -22,6 +22,9 @@ typedef struct kv_connection {
     kv_buf in; /* empty between requests: the loop lends its own buffer for the time of a read */
     kv_buf out;
     size_t out_sent;                    /* of out */
+    size_t out_free;                    /* of out: what may be sent. The rest shows what is not durable yet */
+    size_t gate_len;                    /* up to here it shows no more than the journal's number */
+    uint64_t gate_need;                 /* for which the session waits; 0: it does not */
     int64_t active_ms;                  /* last byte in, for `timeout` */
     int64_t since_ms;                   /* when it connected or last completed a command: for the deadline of clients that do not log in */
     _Atomic size_t shown_in, shown_out; /* sizes for CLIENT LIST: any thread */
