@@ -8,8 +8,9 @@
  * A chain is packed: every bucket but the last holds eight entries and a link, the last one 0-9 (1-9 when it is not the head). So an insert looks
  * at the last bucket only, and a remove fills its hole from there.
  *
- * Slots hold the 48 bits that an address of user space has (mappings above need a hint that nobody gives), without a base that would have to be looked
- * up: one unaligned load of the eight bytes that end with the slot, and a shift. Seven whole pointers a bucket would take 2.6 bytes an entry more.
+ * A slot has 48 bits: the 44 in which addresses of entries differ (user space has 47 bits, mappings above need a hint that nobody gives; the last three
+ * are 0, for entries are aligned to 8 bytes), without a base that would have to be looked up, and four bits of the hash. One unaligned load of the eight bytes that
+ * end with the slot, a shift and a mask. Seven whole pointers a bucket would take 2.6 bytes an entry more.
  *
  * Load. Growth starts above nine entries a bucket, and doubles. Bucket counts are spread like a Poisson distribution of that mean:
  *   entries a bucket             9     6.4    4.5 (just doubled)
@@ -29,7 +30,8 @@
  * The old array's pages go back to the system 256 KiB at a time as the rehash passes them (some 0.1 ms a MiB), the rest with its last bucket.
  * So every step stays within microseconds. Measured at one million entries: 12.75 bytes an entry; a find that is in the cache 30 ns, hash included.
  *
- * Entries are found again for moving by hashing their keys; the entries of the next bucket are prefetched one step ahead.
+ * Where an entry moves to, the four bits of its hash in the slot tell in three doublings of four, and no entry is touched. In the fourth its key is hashed
+ * again, for the next four bits; the entries of the next bucket are prefetched one step ahead then.
  *
  * Invariants: buckets[0] is NULL iff both arrays are (then count is 0); spares >= 0 overflow buckets hang from `spare`, and at least `reserved` of
  * them as long as no reservation was used up; moved buckets of [0] are empty. */
@@ -43,6 +45,8 @@
 #define LINKED 0x80u
 #define LINK (KV_TABLE_SLOTS - 1u)
 #define COUNT_BITS 15u
+#define HINT_BITS 4u
+#define HINT 15u
 #define FULL_LOAD 9u     /* entries a bucket beyond which the table grows */
 #define SHRUNK_LOAD 5u   /* and at most as many after it has shrunk */
 #define RANDOM_WIDTH 16u /* chains up to this length are sampled exactly */
@@ -54,6 +58,11 @@ static inline uint8_t tag_of(uint64_t hash) {
     uint8_t tag = (uint8_t)(hash >> 50);
     return tag != 0 ? tag : 1;
 }
+
+/* The hash bits that hints in an array of mask + 1 buckets tell: HINT_BITS from this one on, a multiple of HINT_BITS. The bit that doubling the array asks for
+ * is among them, and so is that of the next doubling, unless that is where the next hint begins. */
+static inline unsigned first_hinted(size_t mask) { return (unsigned)__builtin_ctzll((uint64_t)mask + 1) & ~(HINT_BITS - 1u); }
+static inline uint64_t hint_of(size_t mask, uint64_t hash) { return hash >> first_hinted(mask) & HINT; }
 
 /* Slots whose tag is `tag`, as a set of bits; first_match takes the lowest. Links and empty slots have tag 0, which is never asked for. */
 #if defined(__SSE2__)
@@ -81,35 +90,42 @@ _Static_assert(sizeof(kv_table_bucket) == 64 && offsetof(kv_table_bucket, slot) 
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 /* The low 16 bits belong to the slot before, or to tag and meta. */
-static inline void *slot_get(const kv_table_bucket *bucket, unsigned at) {
+static inline uint64_t slot_word(const kv_table_bucket *bucket, unsigned at) {
     uint64_t word;
     memcpy(&word, (const uint8_t *)bucket + offsetof(kv_table_bucket, slot) - 2 + at * 6, sizeof word);
-    return (void *)(uintptr_t)(word >> 16);
+    return word >> 16;
 }
-static inline void slot_put(kv_table_bucket *bucket, unsigned at, const void *entry) {
-    uint64_t word = (uint64_t)(uintptr_t)entry;
-    memcpy(bucket->slot[at], &word, 6);
-}
+static inline void slot_put_word(kv_table_bucket *bucket, unsigned at, uint64_t word) { memcpy(bucket->slot[at], &word, 6); }
 #else
-static inline void *slot_get(const kv_table_bucket *bucket, unsigned at) {
+static inline uint64_t slot_word(const kv_table_bucket *bucket, unsigned at) {
     uint64_t word = 0;
     memcpy((uint8_t *)&word + 2, bucket->slot[at], 6);
-    return (void *)(uintptr_t)word;
+    return word;
 }
-static inline void slot_put(kv_table_bucket *bucket, unsigned at, const void *entry) {
-    uint64_t word = (uint64_t)(uintptr_t)entry;
+static inline void slot_put_word(kv_table_bucket *bucket, unsigned at, uint64_t word) {
     memcpy(bucket->slot[at], (const uint8_t *)&word + 2, 6);
 }
 #endif
+
+static inline uint64_t word_of(const void *entry, uint64_t hint) { return (uint64_t)(uintptr_t)entry << 1 | hint; }
+static inline void *entry_of(uint64_t word) { return (void *)(uintptr_t)(word >> 1 & ~(uint64_t)7); }
+
+static inline void *slot_get(const kv_table_bucket *bucket, unsigned at) { return entry_of(slot_word(bucket, at)); }
+/* A link or nothing. */
+static inline void slot_put(kv_table_bucket *bucket, unsigned at, const void *to) { slot_put_word(bucket, at, word_of(to, 0)); }
+/* Another entry with the same hash. */
+static inline void slot_replace(kv_table_bucket *bucket, unsigned at, const void *entry) {
+    slot_put_word(bucket, at, word_of(entry, slot_word(bucket, at) & HINT));
+}
 
 static inline kv_table_bucket *next_of(const kv_table_bucket *bucket) { return slot_get(bucket, LINK); }
 
 static inline void bucket_clear(kv_table_bucket *bucket) { memset(bucket, 0, sizeof *bucket); }
 
-static inline void bucket_add(kv_table_bucket *bucket, uint8_t tag, void *entry) {
+static inline void bucket_add(kv_table_bucket *bucket, uint8_t tag, uint64_t word) {
     unsigned at = entries_in(bucket);
     bucket->tag[at] = tag;
-    slot_put(bucket, at, entry);
+    slot_put_word(bucket, at, word);
     bucket->meta = (uint8_t)(at + 1);
 }
 
@@ -165,18 +181,18 @@ static kv_table_bucket *last_of(kv_table_bucket *head) {
 }
 
 /* Adds to a chain, `last` being its last bucket. False: out of memory, no change. */
-static bool chain_add(kv_table *table, kv_table_bucket *last, uint8_t tag, void *entry) {
+static bool chain_add(kv_table *table, kv_table_bucket *last, uint8_t tag, uint64_t word) {
     if (entries_in(last) == KV_TABLE_SLOTS) {
         if (table->spares == 0 && !want_spares(table, 1)) return false;
         kv_table_bucket *more = pop_spare(table);
         bucket_clear(more);
-        bucket_add(more, last->tag[LINK], slot_get(last, LINK));
+        bucket_add(more, last->tag[LINK], slot_word(last, LINK));
         last->tag[LINK] = 0;
         slot_put(last, LINK, more);
         last->meta = LINKED | LINK;
         last = more;
     }
-    bucket_add(last, tag, entry);
+    bucket_add(last, tag, word);
     return true;
 }
 
@@ -189,14 +205,14 @@ static void chain_remove(kv_table *table, kv_table_bucket *head, kv_table_bucket
         last = next_of(last);
     }
     unsigned end = entries_in(last) - 1;
-    slot_put(*bucket, *at, slot_get(last, end));
+    slot_put_word(*bucket, *at, slot_word(last, end));
     (*bucket)->tag[*at] = last->tag[end];
     slot_put(last, end, NULL);
     last->tag[end] = 0;
     last->meta = (uint8_t)end;
     if (before == NULL || end > 1) return;
     /* One entry or none is left in the overflow bucket: it fits where the link is. */
-    slot_put(before, LINK, end == 1 ? slot_get(last, 0) : NULL);
+    slot_put_word(before, LINK, end == 1 ? slot_word(last, 0) : 0);
     before->tag[LINK] = last->tag[0];
     before->meta = (uint8_t)(LINK + end);
     if (*bucket == last) {
@@ -284,18 +300,36 @@ static inline kv_table_bucket *home_of(const kv_table *table, uint64_t hash) {
     return table->buckets[0] + index;
 }
 
+/* The entry with the hint that belongs to its home. */
+static inline uint64_t word_at_home(const kv_table *table, uint64_t hash, const void *entry) {
+    bool moved = ((size_t)hash & table->mask[0]) < table->moved;
+    return word_of(entry, hint_of(table->mask[moved], hash));
+}
+
 static void prefetch_entries(const kv_table_bucket *bucket) {
     unsigned n = entries_in(bucket);
     for (unsigned i = 0; i < n; i++) __builtin_prefetch(slot_get(bucket, i));
 }
 
-static void rehome(kv_table *table, const kv_table_bucket *bucket) {
+/* Is a hint all that a move from buckets[0] to buckets[1] needs to know of a hash? */
+static inline bool hints_do(const kv_table *table) { return first_hinted(table->mask[0]) == first_hinted(table->mask[1]); }
+
+/* Entries of bucket number `index` of buckets[0], or of its chain, to buckets[1]. */
+static void rehome(kv_table *table, const kv_table_bucket *bucket, size_t index) {
+    bool known = hints_do(table);
+    unsigned first = first_hinted(table->mask[0]);
     for (unsigned i = 0, n = entries_in(bucket); i < n; i++) {
-        void *entry = slot_get(bucket, i);
-        kv_slice key = table->type->key(entry);
-        uint64_t hash = kv_siphash(table->seed, key.ptr, key.len);
+        uint64_t word = slot_word(bucket, i), hash;
+        if (known) {
+            hash =
+                (word & HINT) << first | ((uint64_t)index & table->mask[0]); /* as far as it matters; where both tell of a bit they agree */
+        } else {
+            kv_slice key = table->type->key(entry_of(word));
+            hash = kv_siphash(table->seed, key.ptr, key.len);
+            word = word_of(entry_of(word), hint_of(table->mask[1], hash));
+        }
         kv_table_bucket *last = last_of(table->buckets[1] + ((size_t)hash & table->mask[1]));
-        (void)chain_add(table, last, tag_of(hash), entry); /* cannot fail: the spares were counted before */
+        (void)chain_add(table, last, bucket->tag[i], word); /* cannot fail: the spares were counted before */
     }
 }
 
@@ -320,9 +354,9 @@ static bool move_bucket(kv_table *table) {
         head->meta = is_linked(bucket) ? head->meta : (uint8_t)LINK;
         slot_put(head, LINK, is_linked(bucket) ? next_of(bucket) : NULL);
         push_spare(table, bucket);
-        rehome(table, &copy);
+        rehome(table, &copy, index);
     }
-    rehome(table, head);
+    rehome(table, head, index);
     bucket_clear(head);
     trim_spares(table);
     return true;
@@ -352,7 +386,7 @@ static bool move_buckets(kv_table *table, size_t n) {
         finish_rehash(table);
         return false;
     }
-    prefetch_entries(table->buckets[0] + table->moved);
+    if (!hints_do(table)) prefetch_entries(table->buckets[0] + table->moved);
     if (table->moved + 1 < end) __builtin_prefetch(table->buckets[0] + table->moved + 1);
     return true;
 }
@@ -466,11 +500,11 @@ bool kv_table_replace(kv_table *table, uint64_t hash, const void *before, void *
     kv_table_bucket *bucket;
     unsigned at;
     if (!find_entry(table, hash, before, &bucket, &at)) return false;
-    slot_put(bucket, at, after);
+    slot_replace(bucket, at, after);
     return true;
 }
 
-void kv_table_put_at(const kv_table_pos *pos, void *entry) { slot_put(pos->bucket, pos->slot, entry); }
+void kv_table_put_at(const kv_table_pos *pos, void *entry) { slot_replace(pos->bucket, pos->slot, entry); }
 
 void kv_table_prefetch(const kv_table *table, uint64_t hash) {
     if (table->buckets[0] != NULL) __builtin_prefetch(home_of(table, hash));
@@ -524,14 +558,14 @@ void kv_table_unreserve(kv_table *table) {
 
 kv_status kv_table_insert(kv_table *table, uint64_t hash, void *entry) {
     if (table->buckets[0] == NULL && !first_array(table, 1)) return KV_ENOMEM;
-    if (!chain_add(table, last_of(home_of(table, hash)), tag_of(hash), entry)) return KV_ENOMEM;
+    if (!chain_add(table, last_of(home_of(table, hash)), tag_of(hash), word_at_home(table, hash, entry))) return KV_ENOMEM;
     after_insert(table);
     return KV_OK;
 }
 
 kv_status kv_table_insert_at(kv_table *table, const kv_table_pos *pos, void *entry) {
     if (pos->bucket == NULL) return kv_table_insert(table, pos->hash, entry);
-    if (!chain_add(table, pos->bucket, tag_of(pos->hash), entry)) return KV_ENOMEM;
+    if (!chain_add(table, pos->bucket, tag_of(pos->hash), word_at_home(table, pos->hash, entry))) return KV_ENOMEM;
     after_insert(table);
     return KV_OK;
 }
@@ -615,7 +649,7 @@ static void move_chain(const visitor *v, kv_table_bucket *bucket) {
         unsigned n = entries_in(bucket);
         for (unsigned i = 0; i < n; i++) {
             void *before = slot_get(bucket, i), *after = v->move(v->arg, before);
-            if (after != before) slot_put(bucket, i, after);
+            if (after != before) slot_replace(bucket, i, after);
         }
         if (!is_linked(bucket)) return;
         slot_put(bucket, LINK, kv_arena_move(arena, next_of(bucket), sizeof *bucket));
@@ -787,11 +821,13 @@ void kv_table_stats_get(const kv_table *table, kv_table_stats *out) {
     }
 }
 
-static bool entry_check(const kv_table *table, const kv_table_bucket *head, uint8_t tag, const void *entry) {
+static bool entry_check(const kv_table *table, const kv_table_bucket *head, uint8_t tag, uint64_t word) {
+    const void *entry = entry_of(word);
     if (entry == NULL) return false;
     kv_slice key = table->type->key(entry);
     uint64_t hash = kv_siphash(table->seed, key.ptr, key.len);
-    return tag == tag_of(hash) && home_of(table, hash) == head && kv_table_find(table, hash, key) == entry;
+    return tag == tag_of(hash) && word == word_at_home(table, hash, entry) && home_of(table, hash) == head &&
+           kv_table_find(table, hash, key) == entry;
 }
 
 static bool chain_check(const kv_table *table, const kv_table_bucket *head, size_t *entries, size_t *overflow) {
@@ -800,7 +836,7 @@ static bool chain_check(const kv_table *table, const kv_table_bucket *head, size
         if ((bucket->meta & ~(LINKED | COUNT_BITS)) != 0 || n > KV_TABLE_SLOTS) return false;
         if (is_linked(bucket) ? (n != LINK || bucket->tag[LINK] != 0 || next_of(bucket) == NULL) : (bucket != head && n == 0)) return false;
         for (unsigned i = 0; i < KV_TABLE_SLOTS; i++) {
-            if (i >= n ? bucket->tag[i] != 0 : !entry_check(table, head, bucket->tag[i], slot_get(bucket, i))) return false;
+            if (i >= n ? bucket->tag[i] != 0 : !entry_check(table, head, bucket->tag[i], slot_word(bucket, i))) return false;
         }
         *entries += n;
         *overflow += bucket != head;

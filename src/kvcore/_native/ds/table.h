@@ -1,6 +1,6 @@
 /* A hash table of pointers to entries: one 64-byte bucket, one cache line, holds nine of them with a byte of hash each (see table.c).
  *
- * The table stores `void *` entries and owns its buckets only; the entries are the caller's. It learns an entry's key from its type. Hashes are
+ * The table stores `void *` entries, aligned to 8 bytes, and owns its buckets only; the entries are the caller's. It learns an entry's key from its type. Hashes are
  * passed in: kv_siphash(seed, key) with the seed that the table was given, because growing has to compute them again. The low bits choose the
  * bucket, bits 50-57 are the tag; bits 58-63 are left to the shard number. Duplicates are not looked for: insert means "known to be absent".
  *
@@ -28,7 +28,7 @@ typedef struct kv_table_bucket kv_table_bucket;
 struct kv_table_bucket {
     uint8_t tag[KV_TABLE_SLOTS];     /* 0: slot empty (or a link) */
     uint8_t meta;                    /* low bits: entries in this bucket; high bit: the last slot is the next bucket */
-    uint8_t slot[KV_TABLE_SLOTS][6]; /* addresses: user space has no more than 48 bits */
+    uint8_t slot[KV_TABLE_SLOTS][6]; /* addresses, which take 44 bits, and 4 bits of hash (table.c) */
 };
 
 typedef struct kv_table {
