@@ -3,7 +3,7 @@
  *
  * Without arguments: the tests. With an argument it is a filter for tests/persist/test_effects.py: it reads lines "CLIENT WORD WORD ..." (words in hexadecimal,
  * "." for an empty one) and answers each with a line "REPLY EFFECTS GROUPS" in hexadecimal ("." for nothing, "!" for the reply of a command that waits).
- * A line "CLIENT *" takes the reply of a command that was waiting; "0 +MS" moves the clock. */
+ * A line "CLIENT *" takes the reply of a command that was waiting; "0 +MS" moves the clock, "0 @MS" stops it there. */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -404,6 +404,11 @@ static void filter_line(kvcore_store *store, client *clients, char *line, char *
     for (char *word = strtok_r(NULL, " \n", &rest); word != NULL && count < WORDS; word = strtok_r(NULL, " \n", &rest)) {
         if (word[0] == '+') {
             kvcore_clock_advance(store, atoll(word + 1) * 1000);
+            putchar('.');
+            return;
+        }
+        if (word[0] == '@') {
+            kvcore_clock_freeze(store, atoll(word + 1) * 1000);
             putchar('.');
             return;
         }

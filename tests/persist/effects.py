@@ -44,6 +44,12 @@ def parse(data: bytes) -> list[Record]:
     return found
 
 
+def bulks(reply: bytes | None) -> list[bytes]:
+    """The members of an array of bulk strings."""
+    assert reply is not None
+    return [word for record in parse(reply) for word in record]
+
+
 class Place:
     """Databases instead of SELECT: the same command in the same database is the same, whoever selected it when."""
 
@@ -161,6 +167,9 @@ class Recorder:
 
     def advance(self, ms: int) -> Answer:
         return self._line(f"0 +{ms}")
+
+    def freeze(self, ms: int) -> Answer:
+        return self._line(f"0 @{ms}")
 
     def close(self) -> None:
         self.process.communicate(timeout=20)

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests import servers
-from tests.persist import effects
+from tests.persist import effect_walk, effects
 from tests.persist.effect_scenarios import SCENARIOS
 
 # One unit is one group: a client that was served is in that of the command that served it.
+START_MS = 1_700_000_000_000
 UNFRAMED = ("blocking", "msetex")
 PRELUDE = (
     "FLUSHALL",
@@ -101,3 +102,66 @@ def test_the_log_has_valkeys_records(name: str, recorder: effects.Recorder, refe
         if not effects.is_same(here, there):
             wrong.append(f"{text}\n    valkey {there}\n    kvcore {here}")
     assert not wrong, "\n".join(wrong)
+
+
+def data_of(recorder: effects.Recorder) -> list[object]:
+    """Everything a client can see, key by key, and when it goes."""
+    found: list[object] = []
+    for db in (b"0", b"1"):
+        assert recorder.run(3, [b"SELECT", db]).reply == b"+OK\r\n"
+        keys = effects.bulks(recorder.run(3, [b"KEYS", b"*"]).reply)
+        for key in sorted(keys):
+            digest = recorder.run(3, [b"DEBUG", b"DIGEST-VALUE", key]).reply
+            expiry = recorder.run(3, [b"PEXPIRETIME", key]).reply
+            fields = [field.encode() for field in effect_walk.FIELDS]
+            times = recorder.run(3, [b"HPEXPIRETIME", key, b"FIELDS", str(len(fields)).encode(), *fields]).reply
+            found.append((db, key, digest, expiry, times))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_replaying_the_effects_gives_the_same_data(seed: int, program: Path) -> None:
+    """Also of expiry, on the way and by the background, of transactions and of clients that were waiting."""
+    here, there = effects.Recorder(program), effects.Recorder(program)
+    here.freeze(START_MS)
+    there.freeze(1)  # while a log is loaded nothing has expired
+    walk = effect_walk.Walk(seed, START_MS)
+    log: list[effects.Record] = []
+    here.run(0, [b"DEBUG", b"SET-ACTIVE-EXPIRE", b"0" if seed % 2 else b"1"])
+    for _ in range(1500):
+        words = walk.words()
+        client = walk.random.randrange(2)
+        answer = here.run(client, words)
+        log += answer.records
+        if answer.reply is None:  # it waits: perhaps somebody serves it, else its time is up
+            if walk.random.random() < 0.7:
+                pushed = [b"ZADD", words[1], b"1", b"m"] if words[0].startswith(b"BZ") else [b"RPUSH", words[1], b"m"]
+                log += here.run(2, pushed).records
+            log += here.take(client).records
+        if walk.random.random() < 0.1:
+            step = walk.random.choice((1, 2, 5, 20))
+            walk.now_ms += step
+            log += here.advance(step).records
+    for client in range(2):
+        log += here.run(client, [b"DISCARD"]).records
+    replay(there, log)
+    expected, found = data_of(here), None
+    there.freeze(walk.now_ms)
+    found = data_of(there)
+    here.close()
+    there.close()
+    assert found == expected, f"seed {seed}"
+
+
+def replay(recorder: effects.Recorder, log: list[effects.Record]) -> None:
+    place = b"0"
+    for record in log:
+        if record in effects.FRAMES:
+            recorder.run(0, list(record))
+            continue
+        if record[0] != place:
+            place = record[0]
+            recorder.run(0, [b"SELECT", place])
+        reply = recorder.run(0, list(record[1:])).reply
+        assert reply is not None, record
+        assert not reply.startswith(b"-"), (record, reply)
