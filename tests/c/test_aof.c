@@ -552,7 +552,7 @@ static bool one_failure(kv_aof_policy policy, int fail_at, int error, bool forev
 }
 
 static void failing_calls(kv_aof_policy policy) {
-    static const int errors[] = {EIO, ENOSPC, EDQUOT};
+    static const int errors[] = {EIO, ENOSPC, EINTR};
     for (int e = 0; e < 3; e++)
         for (int forever = 0; forever < 2; forever++)
             for (int short_first = 0; short_first < 2; short_first++)

@@ -16,15 +16,15 @@
 #include "persist/aof_private.h"
 #include "persist/crc32c.h"
 
-enum { SLOW_NS = 1000000000, SHARE_KEPT = 4 };
+enum { SLOW_NS = 1000000000, SHARE_KEPT = 4, INTERRUPTS = 100 };
 
 /* ---- writing ---- */
 
 static int sync_file(kv_aof *aof) {
     uint64_t begun = kv_mono_ns();
-    int rc;
-    do rc = aof->vfs->fdatasync(aof->vfs, aof->file.fd);
-    while (rc < 0 && errno == EINTR); /* interrupted is not failed */
+    int rc = aof->vfs->fdatasync(aof->vfs, aof->file.fd);
+    for (int i = 0; rc < 0 && errno == EINTR && i < INTERRUPTS; i++)
+        rc = aof->vfs->fdatasync(aof->vfs, aof->file.fd); /* not a failure yet */
     if (rc < 0) return -1;
     aof->file.synced = aof->file.size;
     aof->file.dirty = false;
