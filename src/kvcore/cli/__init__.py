@@ -1,4 +1,5 @@
-"""The `kvcore` command: demo, serve, shell, bench. Each is a module that is imported when it is asked for."""
+"""The `kvcore` command. What it can do is in COMMANDS; each of these is a module that is imported when it is asked
+for."""
 
 from __future__ import annotations
 
@@ -13,6 +14,9 @@ COMMANDS = {
     "serve": "a server: kvcore serve [FILE] [--OPTION VALUE ...], with Valkey's configuration syntax",
     "shell": "type commands: kvcore shell [URL], or a private store without a URL",
     "bench": "measure your own workload, in this process or against any RESP server",
+    "inspect": "what is in an RDB file: memory by type and prefix, biggest keys, TTLs, as a table or a page",
+    "check": "are these files whole? kvcore check PATH ... [--repair]",
+    "convert": "between RDB, AOF, the single file and JSON lines: kvcore convert SRC DST",
 }
 
 

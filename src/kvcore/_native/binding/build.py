@@ -15,16 +15,19 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 NATIVE = os.path.dirname(HERE)
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(NATIVE)))
 LAYERS = ("base", "ds", "types", "store", "engine", "commands", "persist", "script", "net", "cluster", "api")
-HEADER = os.path.join(NATIVE, "api", "kvcore.h")
+HEADERS = ("kvcore.h", "file.h")  # in api/
 MARKED = re.compile(r"/\* cdef: begin \*/(.*?)/\* cdef: end \*/", re.DOTALL)
 
 
 def declarations() -> str:
-    """What cffi may see: every marked part of the public header."""
-    with open(HEADER, encoding="utf-8") as header:
-        parts = MARKED.findall(header.read())
-    if not parts:
-        raise RuntimeError(f"{HEADER}: no part between '/* cdef: begin */' and '/* cdef: end */'")
+    """What cffi may see: every marked part of the public headers."""
+    parts = []
+    for name in HEADERS:
+        with open(os.path.join(NATIVE, "api", name), encoding="utf-8") as header:
+            found = MARKED.findall(header.read())
+        if not found:
+            raise RuntimeError(f"api/{name}: no part between '/* cdef: begin */' and '/* cdef: end */'")
+        parts += found
     return "\n".join(parts)
 
 
@@ -42,7 +45,7 @@ ffibuilder = FFI()
 ffibuilder.cdef(declarations())
 ffibuilder.set_source(
     "kvcore._native._kvcore",
-    '#include "api/kvcore.h"\n',
+    "".join(f'#include "api/{name}"\n' for name in HEADERS),
     sources=sources(),
     py_limited_api=False,  # one build a Python version: the fast door reads objects without copying them
 )

@@ -66,6 +66,13 @@ static bool skip_module_data(kv_rdb_in *in) {
     }
 }
 
+bool kv_rdb_skip_module(kv_rdb_in *in, char name[10]) {
+    uint64_t id;
+    if (!kv_rdb_length(in, &id)) return false;
+    module_name(name, id);
+    return skip_module_data(in);
+}
+
 static bool module_aux(kv_rdb_file *file, kv_rdb_item *out) {
     uint64_t id, when_code, when;
     if (!kv_rdb_length(file->in, &id) || !kv_rdb_length(file->in, &when_code) || !kv_rdb_length(file->in, &when)) return false;
@@ -116,7 +123,8 @@ static bool key(kv_rdb_file *file, uint8_t type, kv_rdb_item *out) {
     out->kind = KV_RDB_ITEM_KEY;
     out->type = type;
     out->db = file->db;
-    return kv_rdb_type_readable(file->in, type, file->version) && kv_rdb_string_kept(file->in, &file->name, &out->name);
+    if (!file->any_type && !kv_rdb_type_readable(file->in, type, file->version)) return false;
+    return kv_rdb_string_kept(file->in, &file->name, &out->name);
 }
 
 /* A time of seconds or milliseconds. What is before 1970 has passed, as 0 has. */

@@ -31,6 +31,8 @@ typedef struct kv_rdb_file {
     int version; /* 1 .. 12, or 80 */
     unsigned db;
     bool sums; /* the checksum is to be compared */
+    bool
+        any_type; /* keys of types that cannot be read are handed out, too: the caller knows where their values end. May be set after the beginning */
     kv_buf name, value;
     char module[10];
 } kv_rdb_file;
@@ -39,6 +41,9 @@ typedef struct kv_rdb_file {
 bool kv_rdb_file_begin(kv_rdb_file *file, kv_rdb_in *in, bool sums);
 bool kv_rdb_file_next(kv_rdb_file *file, kv_rdb_item *out);
 void kv_rdb_file_end(kv_rdb_file *file);
+
+/* Goes past a module's value, behind its type byte; *name (10 bytes, the last one 0) is its type's. */
+bool kv_rdb_skip_module(kv_rdb_in *in, char name[10]);
 
 /* Do these bytes begin as an RDB file does? Five are enough. */
 bool kv_rdb_is_magic(kv_slice bytes);
