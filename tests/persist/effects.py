@@ -97,9 +97,22 @@ def portable(record: Record) -> list[Record]:
         return [(db, b"SET", key, value, *tail) for key, value in pairs]
     if name == b"HSETEX" and words[3] == b"FIELDS":
         return [(db, b"HSET", words[2], *words[5:])]
-    if name == b"HGETDEL":  # only the fields that were there are named here
+    if name == b"HGETDEL":
         return [(db, b"HDEL", words[2], *dict.fromkeys(words[5:]))]
+    if name == b"HPEXPIREAT":
+        return [tuple(word for word in words if word.upper() not in (*CONDITIONS, b"GT", b"LT"))]
     return [record]
+
+
+def less_fields(here: Record, there: Record) -> Record:
+    """kvcore names only the fields of a hash that a command has changed."""
+    if len(here) < 3 or here[1:3] != there[1:3] or here[1] not in (b"HDEL", b"HPEXPIREAT", b"HPERSIST"):
+        return there
+    if b"FIELDS" not in there:
+        return tuple(word for at, word in enumerate(there) if at < 3 or word in here)
+    at = there.index(b"FIELDS") + 2
+    fields = [word for word in there[at:] if word in here[at:]]
+    return (*there[: at - 1], str(len(fields)).encode(), *fields)
 
 
 def is_near(one: bytes, other: bytes) -> bool:

@@ -144,14 +144,23 @@ void kv_cmd_hdel(kv_ctx *c) {
     }
     int64_t removed = 0;
     kv_hash_edit e;
+    kv_picked gone;
+    if (!kv_picked_init(c, &gone, c->argc - 2)) return;
     kv_ctx_modify(c, &key, v);
-    if (!kv_ctx_ok(c, kv_hash_edit_begin(&e, v, kv_ctx_arena(&key), (size_t)c->argc - 2))) return;
+    if (!kv_ctx_ok(c, kv_hash_edit_begin(&e, v, kv_ctx_arena(&key), (size_t)c->argc - 2))) {
+        kv_picked_deinit(c, &gone);
+        return;
+    }
     kv_status status = KV_OK;
     for (int i = 2; i < c->argc && kv_hash_length(e.now) > 0 && status != KV_ENOMEM; i++) {
         status = kv_hash_edit_delete(&e, c->argv[i], kv_hash_now(c));
-        if (status == KV_OK) removed++;
+        if (status != KV_OK) continue;
+        removed++;
+        kv_picked_add(c, &gone, c->argv[i]);
     }
     kv_hash_edit_end(&e, status != KV_ENOMEM);
+    if (status != KV_ENOMEM && removed < c->argc - 2) kv_hash_log_removed(c, &key, &gone);
+    kv_picked_deinit(c, &gone);
     if (status == KV_ENOMEM) {
         kv_ctx_out_of_memory(c);
         return;

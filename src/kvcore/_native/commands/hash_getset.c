@@ -268,12 +268,18 @@ static void set_in_the_past(kv_ctx *c, const kv_key *key, kv_value *v, const opt
 }
 
 /* Without its conditions, which held. */
-static void log_set(kv_ctx *c, const kv_key *key, const options *o, int64_t expiry) {
+static void log_set(kv_ctx *c, const kv_hash_target *t, const options *o, int64_t expiry) {
     const kv_slice *pairs = c->argv + o->fields.first;
+    const kv_key *key = &t->key;
+    kv_hash_item item;
     if (o->ttl != TTL_KEEP) {
         kv_hash_log_pairs(c, key, expiry, pairs, o->fields.count);
         return;
     }
+    /* What had expired here has no time to keep. */
+    for (int i = 0; t->expired && i < o->fields.count; i++)
+        if (kv_hash_get(t->v, pairs[2 * i], kv_hash_now(c), &item)) kv_hash_log_pairs(c, key, item.expiry_ms, pairs + 2 * i, 1);
+    if (t->expired) return;
     const kv_slice head[] = {KV_LIT("HSETEX"), key->name, KV_LIT("KEEPTTL")};
     kv_ctx_effect_of(c, 2, (kv_effect_part[]){{head, 3, 1}, {pairs - 2, 2 * o->fields.count + 2, 1}}); /* from the word FIELDS on */
 }
@@ -289,7 +295,7 @@ static void set_fields(kv_ctx *c, const options *o, int64_t expiry) {
     if (!kv_hash_target_set(c, &t, c->argv + o->fields.first, (size_t)o->fields.count, expiry)) return;
     if (!kv_hash_target_land(c, &t, "hset")) return;
     if (takes_time(o->ttl)) kv_ctx_notify(c, &t.key, KV_EVENT_HASH, "hexpire");
-    if (kv_logs(c)) log_set(c, &t.key, o, expiry);
+    if (kv_logs(c)) log_set(c, &t, o, expiry);
     kv_reply_int(c->reply, 1);
 }
 

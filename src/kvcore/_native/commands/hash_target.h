@@ -30,7 +30,7 @@ void kv_hash_target_abandon(kv_hash_target *t);
 static inline int64_t kv_hash_now(kv_ctx *c) { return kv_ctx_past_ms(c); }
 /* After fields were removed: re-indexes expiries, or removes the key with its `del` when no field is left. */
 void kv_hash_shrunk(kv_ctx *c, const kv_key *key, kv_value *v);
-/* What redoes a change of single fields: NAME key [when] FIELDS n field ..., and HDEL key field ...; nothing without fields. `when` NULL: none. */
+/* What redoes a change of single fields. Only those that changed are named: one that has expired here may still be there where the log is read. NAME key [when] FIELDS n field ..., and HDEL key field ...; nothing without fields. `when` NULL: none. */
 void kv_hash_log_fields(kv_ctx *c, const char *name, const kv_key *key, const int64_t *when, const kv_picked *fields);
 void kv_hash_log_removed(kv_ctx *c, const kv_key *key, const kv_picked *fields);
 /* HSETEX key PXAT when FIELDS n field value ..., or HSET when there is no time. */

@@ -102,13 +102,6 @@ static kv_status expire_one(kv_ctx *c, kv_hash_edit *e, kv_slice field, unsigned
     return kv_hash_edit_set_expiry(e, field, when, now);
 }
 
-/* With its conditions: replayed in the same order they hold for the same fields. */
-static void log_moment(kv_ctx *c, const kv_key *key, int64_t when) {
-    char text[KV_NUM_MAX];
-    const kv_slice head[] = {KV_LIT("HPEXPIREAT"), key->name, kv_slice_of(text, kv_format_i64(text, when))};
-    kv_ctx_effect_of(c, 2, (kv_effect_part[]){{head, 3, 1}, {c->argv + 3, c->argc - 3, 1}});
-}
-
 /* Events and the index, after `set` fields got a time and `removed` were past it. */
 static void announce(kv_ctx *c, const kv_key *key, kv_value *v, size_t set, size_t removed, const char *set_event) {
     if (set > 0) kv_ctx_changed(c, key, KV_EVENT_HASH, set_event);
@@ -122,10 +115,10 @@ static void expire_fields(kv_ctx *c, const kv_key *key, kv_value *v, const kv_ha
     kv_status status = KV_OK;
     kv_hash_edit e;
     kv_ctx_modify(c, key, v);
-    kv_picked removed;
-    if (!kv_picked_init(c, &removed, fields->count)) return;
+    kv_picked touched;
+    if (!kv_picked_init(c, &touched, fields->count)) return;
     if (!kv_ctx_ok(c, kv_hash_edit_begin(&e, v, kv_ctx_arena(key), (size_t)fields->count))) {
-        kv_picked_deinit(c, &removed);
+        kv_picked_deinit(c, &touched);
         return;
     }
     kv_mark mark = kv_reply_defer(c->reply);
@@ -134,20 +127,20 @@ static void expire_fields(kv_ctx *c, const kv_key *key, kv_value *v, const kv_ha
         status = expire_one(c, &e, c->argv[fields->first + i], conditions, when, &code);
         if (status != KV_OK) break;
         if (code >= 0) counts[code]++;
-        if (code == 2) kv_picked_add(c, &removed, c->argv[fields->first + i]);
+        if (code > 0) kv_picked_add(c, &touched, c->argv[fields->first + i]);
         kv_reply_int(c->reply, code);
     }
     kv_hash_edit_end(&e, status == KV_OK);
     if (status == KV_OK) {
         announce(c, key, v, counts[1], counts[2], "hexpire");
         kv_reply_defer_array(c->reply, mark, (size_t)fields->count);
-        if (counts[1] > 0) log_moment(c, key, when);
-        kv_hash_log_removed(c, key, &removed);
+        if (counts[1] > 0) kv_hash_log_fields(c, "HPEXPIREAT", key, &when, &touched);
+        else kv_hash_log_removed(c, key, &touched);
     } else {
         kv_reply_rewind(c->reply, mark);
         kv_ctx_ok(c, status);
     }
-    kv_picked_deinit(c, &removed);
+    kv_picked_deinit(c, &touched);
 }
 
 static void hexpire(kv_ctx *c, bool seconds, bool relative) {
@@ -231,22 +224,32 @@ void kv_cmd_hpersist(kv_ctx *c) {
     if (!kv_ctx_find_type(c, &key, KV_HASH, KV_FIND_WRITE, &v)) return;
     bool volatile_hash = v != NULL && kv_hash_volatile_count(v) > 0; /* others have nothing to clear */
     kv_hash_edit e;
-    if (v != NULL && !kv_ctx_ok(c, kv_hash_edit_begin(&e, v, kv_ctx_arena(&key), volatile_hash ? (size_t)fields.count : 0))) return;
+    kv_picked touched;
+    if (!kv_picked_init(c, &touched, fields.count)) return;
+    if (v != NULL && !kv_ctx_ok(c, kv_hash_edit_begin(&e, v, kv_ctx_arena(&key), volatile_hash ? (size_t)fields.count : 0))) {
+        kv_picked_deinit(c, &touched);
+        return;
+    }
     if (volatile_hash) kv_ctx_modify(c, &key, v);
     kv_mark mark = kv_reply_defer(c->reply);
     size_t cleared = 0;
     kv_status status = KV_OK;
     for (int i = 0; i < fields.count && status == KV_OK; i++) {
         int64_t code = persist_one(c, v == NULL ? NULL : &e, c->argv[fields.first + i], &status);
-        if (status == KV_OK && code == 1) cleared++;
+        if (status == KV_OK && code == 1) {
+            cleared++;
+            kv_picked_add(c, &touched, c->argv[fields.first + i]);
+        }
         kv_reply_int(c->reply, code);
     }
     if (v != NULL) kv_hash_edit_end(&e, status == KV_OK);
     if (status == KV_OK) {
         announce(c, &key, v, cleared, 0, "hpersist");
         kv_reply_defer_array(c->reply, mark, (size_t)fields.count);
-        return;
+        kv_hash_log_fields(c, "HPERSIST", &key, NULL, &touched);
+    } else {
+        kv_reply_rewind(c->reply, mark);
+        kv_ctx_ok(c, status);
     }
-    kv_reply_rewind(c->reply, mark);
-    kv_ctx_ok(c, status);
+    kv_picked_deinit(c, &touched);
 }
