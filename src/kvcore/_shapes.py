@@ -294,6 +294,11 @@ def ok(reply: Any) -> bool:
     return reply in (b"OK", "OK", True)
 
 
+def started(reply: Any) -> bool:
+    """Something was begun in the background, or will be: the words of the reply say which."""
+    return True
+
+
 def ok_or_none(reply: Any) -> bool | None:
     return None if reply is None else ok(reply)
 
@@ -369,6 +374,10 @@ def flat_pairs(reply: Any) -> Any:
 
 def clock(reply: Sequence[Any]) -> tuple[int, int]:
     return int(reply[0]), int(reply[1])
+
+
+def saved_at(reply: int) -> datetime:
+    return datetime.fromtimestamp(reply)
 
 
 def grouped(get: Keys | None) -> Shape:

@@ -16,6 +16,7 @@ returns itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Generic, Literal, Self, overload
 
 from kvcore._shapes import (
@@ -66,6 +67,7 @@ from kvcore._shapes import (
     popped_many,
     popped_one,
     ranked,
+    saved_at,
     scan_words,
     scanned,
     scanned_dict,
@@ -75,6 +77,7 @@ from kvcore._shapes import (
     shutdown_words,
     slow_entries,
     sort_words,
+    started,
     text,
     text_map,
     texts,
@@ -120,6 +123,26 @@ class Commands(Generic[T]):
         https://valkey.io/commands/auth/
         """
         return self._run(("AUTH", password) if username is None else ("AUTH", username, password), bool)
+
+    def bgrewriteaof(self) -> bool:
+        """Rewrites the log in the background: a snapshot of now takes its place.
+
+        Reply: that it has started, or will when other work is done.
+        Cost: O(1); the work is O(n) in the keys.
+        https://valkey.io/commands/bgrewriteaof/
+        """
+        return self._run(("BGREWRITEAOF",), started)
+
+    def bgsave(self, schedule: bool = True) -> bool:
+        """Saves a snapshot in the background.
+
+            BGSAVE [SCHEDULE | CANCEL]
+
+        Reply: that it has started, will start later, or was cancelled.
+        Cost: O(1); the work is O(n) in the keys.
+        https://valkey.io/commands/bgsave/
+        """
+        return self._run(("BGSAVE", "SCHEDULE") if schedule else ("BGSAVE",), started)
 
     def blmove(
         self, first_list: Key, second_list: Key, timeout: float, src: str = "LEFT", dest: str = "RIGHT"
@@ -1365,6 +1388,15 @@ class Commands(Generic[T]):
         """
         return self._run(("KEYS", pattern))
 
+    def lastsave(self) -> datetime:
+        """Tells when the data were last saved.
+
+        Reply: seconds since 1970.
+        Cost: O(1).
+        https://valkey.io/commands/lastsave/
+        """
+        return self._run(("LASTSAVE",), saved_at)
+
     def latency_doctor(self) -> T:
         """Reports recorded delays in words, with advice.
 
@@ -2064,6 +2096,15 @@ class Commands(Generic[T]):
         https://valkey.io/commands/sadd/
         """
         return self._run(("SADD", name, *values))
+
+    def save(self) -> bool:
+        """Saves a snapshot and waits until that is done.
+
+        Reply: OK.
+        Cost: O(n) in the keys; others go on meanwhile.
+        https://valkey.io/commands/save/
+        """
+        return self._run(("SAVE",), ok)
 
     def scan(
         self, cursor: int | str = 0, match: Key | None = None, count: int | None = None, _type: str | None = None
@@ -3331,6 +3372,14 @@ class PipelineCommands:
         """Identifies the connection with a password, and a user if there is more than the default one."""
         return self._run(("AUTH", password) if username is None else ("AUTH", username, password), bool)
 
+    def bgrewriteaof(self) -> Self:
+        """Rewrites the log in the background: a snapshot of now takes its place."""
+        return self._run(("BGREWRITEAOF",), started)
+
+    def bgsave(self, schedule: bool = True) -> Self:
+        """Saves a snapshot in the background."""
+        return self._run(("BGSAVE", "SCHEDULE") if schedule else ("BGSAVE",), started)
+
     def blmove(self, first_list: Key, second_list: Key, timeout: float, src: str = "LEFT", dest: str = "RIGHT") -> Self:
         """Moves an element from one list to another, and waits for one while the source is empty."""
         return self._run(("BLMOVE", first_list, second_list, src, dest, timeout))
@@ -3868,6 +3917,10 @@ class PipelineCommands:
         """Lists the keys whose names match a glob pattern. Meant for debugging: SCAN does not stop the others."""
         return self._run(("KEYS", pattern))
 
+    def lastsave(self) -> Self:
+        """Tells when the data were last saved."""
+        return self._run(("LASTSAVE",), saved_at)
+
     def latency_doctor(self) -> Self:
         """Reports recorded delays in words, with advice."""
         return self._run(("LATENCY", "DOCTOR"))
@@ -4158,6 +4211,10 @@ class PipelineCommands:
     def sadd(self, name: Key, *values: Value) -> Self:
         """Adds members to a set."""
         return self._run(("SADD", name, *values))
+
+    def save(self) -> Self:
+        """Saves a snapshot and waits until that is done."""
+        return self._run(("SAVE",), ok)
 
     def scan(
         self, cursor: int | str = 0, match: Key | None = None, count: int | None = None, _type: str | None = None

@@ -44,6 +44,7 @@ returns itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Generic, Literal, Protocol, overload
 
 '''

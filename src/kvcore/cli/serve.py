@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kvcore._version import VERSION
 
@@ -113,6 +114,22 @@ def main(arguments: Sequence[str]) -> int:
         return 1
 
 
+def load(engine: Engine, say: Callable[[str], None], error: Any) -> None:
+    """The data of the server's directory, before it listens."""
+    lib, ffi = engine._lib, engine._ffi
+    problem = ffi.new("int *")
+    begin = time.monotonic()
+    if lib.kvcore_start_files(engine.native, ffi.NULL, ffi.NULL, problem, error, len(error)) != 0:
+        reason = ffi.string(error).decode(errors="replace")
+        say(f"Cannot start: {reason}")
+        raise BadUsage(reason)
+    facts = ffi.new("kvcore_file_facts *")
+    lib.kvcore_file_state(engine.native, facts)
+    if facts.loaded_keys or facts.replayed_commands:
+        commands = f" and {facts.replayed_commands} commands of the log" if facts.replayed_commands else ""
+        say(f"Loaded {facts.loaded_keys} keys{commands} in {time.monotonic() - begin:.3f} seconds")
+
+
 def serve(engine: Engine, path: Path | None) -> int:
     """Listen until a signal or SHUTDOWN; the exit status."""
     lib, ffi = engine._lib, engine._ffi
@@ -128,7 +145,10 @@ def serve(engine: Engine, path: Path | None) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     options = {name: engine.configured(name) for name in ("dir", "logfile", "loglevel", "pidfile")}
+    before = os.getcwdb()
     os.chdir(options["dir"])
+    if os.getcwdb() != before:  # a relative one would mean another place now
+        lib.kvcore_config_set(engine.native, b"dir", os.getcwdb(), ffi.NULL, 0)
     log = 1
     if options["logfile"]:
         log = os.open(options["logfile"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
@@ -139,8 +159,9 @@ def serve(engine: Engine, path: Path | None) -> int:
     def say(line: str) -> None:
         lib.kvcore_log(engine.native, line.encode(errors="replace"))
 
-    lib.kvcore_wait_shutdown(engine.native, 0)  # from here on SHUTDOWN is accepted
     error = ffi.new("char[]", 512)
+    load(engine, say, error)
+    lib.kvcore_wait_shutdown(engine.native, 0)  # from here on SHUTDOWN is accepted
     if lib.kvcore_serve(engine.native, False, error, len(error)) != 0:
         reason = ffi.string(error).decode(errors="replace")
         if log != 1:
@@ -161,9 +182,13 @@ def serve(engine: Engine, path: Path | None) -> int:
     why = f"Received {signal.Signals(asked[0]).name}" if asked else "SHUTDOWN was asked for"
     say(f"{why}, shutting down")
     engine.release_server()
+    status = 0
+    if lib.kvcore_stop_files(engine.native, -1, error, len(error)) != 0:
+        say(f"Not everything is saved: {ffi.string(error).decode(errors='replace')}")
+        status = 1
     if options["pidfile"]:
         with suppress(FileNotFoundError):
             os.unlink(options["pidfile"])
     say("Every connection is closed, bye")
     engine.release()
-    return 0
+    return status

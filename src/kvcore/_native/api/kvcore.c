@@ -8,6 +8,7 @@
 
 #include "api/command_table.h"
 #include "api/config_table.h"
+#include "api/store.h"
 #include "api/version.h"
 #include "engine/cron.h"
 #include "engine/dispatch.h"
@@ -16,15 +17,6 @@
 #include "net/server.h"
 #include "persist/payload.h"
 
-struct kvcore_store {
-    kv_engine *engine;
-    kv_server *server; /* written under server_lock; other threads change its settings */
-    kv_mutex server_lock;
-    int log_fd;
-    _Atomic uint32_t shutdown; /* bumped when SHUTDOWN is accepted */
-    kv_mem mem;                /* for this block alone: the engine's accounts end with the engine */
-};
-
 struct kvcore_client {
     kvcore_store *store;
     kv_session *session;
@@ -32,7 +24,7 @@ struct kvcore_client {
     int mail_fd; /* -1: none */
 };
 
-static void say(char *error, size_t cap, kv_slice text) {
+void kvi_say(char *error, size_t cap, kv_slice text) {
     if (cap == 0) return;
     size_t len = text.len < cap - 1 ? text.len : cap - 1;
     memcpy(error, text.ptr, len);
@@ -40,8 +32,10 @@ static void say(char *error, size_t cap, kv_slice text) {
 }
 
 static void on_shutdown(void *arg, bool now, bool force, bool save, bool nosave) {
-    (void)now, (void)force, (void)save, (void)nosave;
+    (void)now;
     kvcore_store *store = arg;
+    atomic_store_explicit(&store->shutdown_save, save ? 1 : nosave ? 0 : -1, memory_order_relaxed);
+    atomic_store_explicit(&store->shutdown_force, force, memory_order_relaxed);
     atomic_fetch_add_explicit(&store->shutdown, 1, memory_order_release);
     kv_wake_word(&store->shutdown, true);
 }
@@ -49,6 +43,10 @@ static void on_shutdown(void *arg, bool now, bool force, bool save, bool nosave)
 /* CONFIG SET from any thread; the server may be about to stop. */
 static kv_status on_config(void *arg, int field, kv_buf *reason) {
     kvcore_store *store = arg;
+    if (store->keeper != NULL) {
+        kv_status status = kv_keeper_apply(store->keeper, field, reason);
+        if (status != KV_OK) return status;
+    }
     kv_mutex_lock(&store->server_lock);
     kv_server *server = store->server;
     if (server != NULL) kv_server_retain(server);
@@ -99,13 +97,14 @@ kvcore_store *kvcore_open(const char *config, size_t config_len, uint64_t seed, 
     bad = bad || !fixed_options(&mem, kv_slice_of(config, config_len), &reason, &options);
     if (!bad) {
         store->log_fd = -1;
+        atomic_init(&store->shutdown_save, -1);
         kv_mutex_init(&store->server_lock, KV_RANK_SERVER, 1);
         store->engine = kv_engine_create(&options);
         bad = store->engine == NULL ||
               (config_len > 0 && kv_settings_load(&store->engine->settings, kv_slice_of(config, config_len), &reason) != KV_OK);
     }
     if (bad) {
-        say(error, error_cap, reason.len > 0 ? kv_buf_slice(&reason) : KV_LIT("out of memory"));
+        kvi_say(error, error_cap, reason.len > 0 ? kv_buf_slice(&reason) : KV_LIT("out of memory"));
         kv_buf_deinit(&reason);
         if (store != NULL) kv_engine_destroy(store->engine);
         kv_free(&mem, store);
@@ -120,6 +119,8 @@ kvcore_store *kvcore_open(const char *config, size_t config_len, uint64_t seed, 
 void kvcore_close(kvcore_store *store) {
     if (store == NULL) return;
     kvcore_stop_serving(store);
+    kv_cron_stop(store->engine); /* what it does is logged, too */
+    kv_keeper_destroy(store->keeper);
     kv_engine_destroy(store->engine);
     kv_mem mem = store->mem;
     kv_free(&mem, store);
@@ -297,7 +298,7 @@ int kvcore_mail_fd(kvcore_client *client) {
 
 int kvcore_serve(kvcore_store *store, int any_port, char *error, size_t error_cap) {
     if (store->server != NULL) {
-        say(error, error_cap, KV_LIT("this store is being served already"));
+        kvi_say(error, error_cap, KV_LIT("this store is being served already"));
         return -1;
     }
     kv_buf reason;
@@ -305,7 +306,7 @@ int kvcore_serve(kvcore_store *store, int any_port, char *error, size_t error_ca
     store->engine->any_port = any_port != 0;
     kv_server *server = NULL;
     kv_status status = kv_server_start(store->engine, &reason, &server);
-    if (status != KV_OK) say(error, error_cap, reason.len > 0 ? kv_buf_slice(&reason) : kv_slice_cstr(kv_status_name(status)));
+    if (status != KV_OK) kvi_say(error, error_cap, reason.len > 0 ? kv_buf_slice(&reason) : kv_slice_cstr(kv_status_name(status)));
     if (status == KV_OK) {
         set_server(store, server);
         /* A client may have changed these before the server was known here. */
@@ -373,16 +374,17 @@ void kvcore_clock_advance(kvcore_store *store, int64_t us) {
 int kvcore_config_set(kvcore_store *store, const char *name, const char *value, char *error, size_t error_cap) {
     const kv_config_option *option = kv_config_find(&kv_config_options, kv_slice_cstr(name), NULL);
     if (option == NULL) {
-        say(error, error_cap, KV_LIT("no such configuration option"));
+        kvi_say(error, error_cap, KV_LIT("no such configuration option"));
         return -1;
     }
     kv_buf reason;
     kv_buf_init(&reason, &store->engine->mem);
     kv_slice text = kv_slice_cstr(value);
     int failed;
-    kv_status status = store->server == NULL ? kv_setting_set(&store->engine->settings, option, text, true, &reason)
-                                             : kv_settings_change(store->engine, &option, &text, 1, &failed, &reason);
-    if (status != KV_OK) say(error, error_cap, kv_buf_slice(&reason));
+    kv_status status = store->server == NULL && store->keeper == NULL
+                           ? kv_setting_set(&store->engine->settings, option, text, true, &reason)
+                           : kv_settings_change(store->engine, &option, &text, 1, &failed, &reason);
+    if (status != KV_OK) kvi_say(error, error_cap, kv_buf_slice(&reason));
     kv_buf_deinit(&reason);
     if (status == KV_OK) kv_engine_settings_loaded(store->engine);
     return status == KV_OK ? 0 : -1;
@@ -395,7 +397,7 @@ int64_t kvcore_config_get(kvcore_store *store, const char *name, char *out, size
     kv_buf_init(&value, &store->engine->mem);
     kv_setting_show(&store->engine->settings, (kv_config_field)option->field, &value);
     int64_t len = value.failed ? -1 : (int64_t)value.len;
-    if (len >= 0) say(out, cap, kv_buf_slice(&value));
+    if (len >= 0) kvi_say(out, cap, kv_buf_slice(&value));
     kv_buf_deinit(&value);
     return len;
 }

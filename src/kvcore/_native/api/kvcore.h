@@ -81,6 +81,65 @@ int kvcore_check(kvcore_store *store); /* every invariant of the key space: 1 wh
  * Returns the allocations tried so far, or -1 in other builds. */
 int64_t kvcore_fail_allocation(kvcore_store *store, int64_t n, int forever);
 
+/* ---- stores in files ----
+ * A single file (app.kv): a snapshot and behind it a log of commands. Locked by <path>.lock while it is open for writing. */
+enum {
+    KVCORE_NONE = 0,     /* loaded; written by kvcore_snapshot, kvcore_compact and kvcore_flush only */
+    KVCORE_SNAPSHOT = 1, /* no log: the file is replaced by kvcore_flush, and by kvcore_finish when something has changed */
+    KVCORE_EVERYSEC = 2, /* each change goes to the log, which is synced every second */
+    KVCORE_ALWAYS = 3    /* each reply waits until what it shows is on the disk */
+};
+enum {
+    KVCORE_OPEN_READONLY =
+        1, /* any .rdb, app.kv, appendonly.aof or appendonlydir; takes no lock; writing commands are refused with READONLY */
+    KVCORE_OPEN_EXISTING = 2 /* it has to be there */
+};
+/* Why opening failed (*problem). */
+enum {
+    KVCORE_PROBLEM_SYSTEM = 1,
+    KVCORE_PROBLEM_LOCKED = 2,
+    KVCORE_PROBLEM_DAMAGED = 3,
+    KVCORE_PROBLEM_UNSUPPORTED = 4,
+    KVCORE_PROBLEM_MEMORY = 5,
+    KVCORE_PROBLEM_CONFIG = 6,
+    KVCORE_PROBLEM_ABSENT = 7,
+    KVCORE_PROBLEM_GIVEN_UP = 8
+};
+/* Told now and then, by the thread that made the call and without a lock: `step` is "load", "replay", "snapshot" or "copy"; total 0: not known.
+ * Other than 0 gives the work up. */
+typedef int kvcore_progress(void *arg, const char *step, uint64_t done, uint64_t total);
+
+/* As kvcore_open, with the data of `path`, which is created (0600) when it is not there; its directory must be. progress may be NULL. Takes as long as loading takes. */
+kvcore_store *kvcore_open_file(const char *path, const char *config, size_t config_len, uint64_t seed, int durability, int flags,
+                               kvcore_progress *progress, void *arg, int *problem, char *error, size_t error_cap);
+/* Everything done so far is on the disk when it returns (KVCORE_NONE, KVCORE_SNAPSHOT: the file is replaced). 0, or -1 with `error`. Wait. */
+int kvcore_flush(kvcore_store *store, char *error, size_t error_cap);
+/* The state of now as an RDB file of its own: atomic replacement, 0600. Any store, one in memory too. */
+int kvcore_snapshot(kvcore_store *store, const char *path, kvcore_progress *progress, void *arg, char *error, size_t error_cap);
+/* Rewrites the file: a snapshot of now, no log. Others go on meanwhile. */
+int kvcore_compact(kvcore_store *store, kvcore_progress *progress, void *arg, char *error, size_t error_cap);
+/* Before kvcore_close, when every client is gone: writes and syncs what is to be written. -1: `error` says what may be lost; kvcore_close is still due. */
+int kvcore_finish(kvcore_store *store, char *error, size_t error_cap);
+
+typedef struct kvcore_file_facts {
+    int durability, readonly, created; /* durability -1: in memory only */
+    uint64_t base_bytes, log_bytes;    /* of the file: its snapshot, and what follows */
+    uint64_t pending_bytes;            /* of the log, not on the disk yet */
+    uint64_t loaded_keys, expired_keys, replayed_commands;
+    uint64_t cut_bytes; /* of a torn end that was cut off, or (read only) left out */
+    uint64_t compactions, recoveries;
+    int compacting; /* at this moment */
+    int failed;     /* errno: writes are refused until it is opened anew; 0: well */
+} kvcore_file_facts;
+void kvcore_file_state(kvcore_store *store, kvcore_file_facts *out);
+/* Loading's notice ("cut off 17 bytes ..."), "" when there was nothing to tell. Lives as long as the store. */
+const char *kvcore_file_notice(const kvcore_store *store);
+
+/* A server: takes the lock of its directory, loads what is there and goes on with it, as the options say. Before kvcore_serve. 0, or -1 with *problem and `error`. */
+int kvcore_start_files(kvcore_store *store, kvcore_progress *progress, void *arg, int *problem, char *error, size_t error_cap);
+/* A server's end: save 1 (SHUTDOWN SAVE), 0 (NOSAVE), -1 (as the save points say). -1: it failed, and the server should stay unless it is forced. */
+int kvcore_stop_files(kvcore_store *store, int save, char *error, size_t error_cap);
+
 const char *kvcore_version(void);
 /* cdef: end */
 

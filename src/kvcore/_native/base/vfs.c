@@ -100,6 +100,16 @@ static int posix_fsync_dir(const kv_vfs *vfs, const char *path) {
     return rc;
 }
 
+static int posix_mkdir(const kv_vfs *vfs, const char *path, unsigned mode) {
+    (void)vfs;
+    return mkdir(path, (mode_t)mode);
+}
+
+static int posix_seek(const kv_vfs *vfs, int fd, int64_t offset) {
+    (void)vfs;
+    return lseek(fd, offset, SEEK_SET) < 0 ? -1 : 0;
+}
+
 const kv_vfs kv_vfs_posix = {.open = posix_open,
                              .close = posix_close,
                              .read = posix_read,
@@ -110,7 +120,9 @@ const kv_vfs kv_vfs_posix = {.open = posix_open,
                              .unlink = posix_unlink,
                              .ftruncate = posix_ftruncate,
                              .size = posix_size,
-                             .fsync_dir = posix_fsync_dir};
+                             .fsync_dir = posix_fsync_dir,
+                             .mkdir = posix_mkdir,
+                             .seek = posix_seek};
 
 /* ---- on any implementation ---- */
 

@@ -20,6 +20,9 @@ struct kv_vfs {
     int (*ftruncate)(const kv_vfs *vfs, int fd, int64_t size);
     int64_t (*size)(const kv_vfs *vfs, int fd);            /* of a regular file, bytes; -1 with EINVAL for anything else */
     int (*fsync_dir)(const kv_vfs *vfs, const char *path); /* the directory that holds `path`: makes a rename last */
+    /* NULL where there is no need of them: */
+    int (*mkdir)(const kv_vfs *vfs, const char *path, unsigned mode);
+    int (*seek)(const kv_vfs *vfs, int fd, int64_t offset); /* where the next read begins, from the beginning of the file */
 };
 
 extern const kv_vfs kv_vfs_posix;

@@ -3,6 +3,7 @@
 #include "engine/engine.h"
 #include "engine/ctx.h"
 #include "engine/errors.h"
+#include "engine/persistence.h"
 
 void kv_cmd_time(kv_ctx *c) {
     int64_t us = kv_clock_us(&c->engine->clock);
@@ -26,6 +27,19 @@ void kv_cmd_monitor(kv_ctx *c) {
 
 void kv_cmd_module_list(kv_ctx *c) { kv_reply_array(c->reply, 0); }
 
+/* SHUTDOWN SAVE answers when that fails, and the server stays. What is changed after this is saved at the end. */
+static bool saved(kv_ctx *c, bool force) {
+    const kv_persistence *files = c->engine->persistence;
+    if (files == NULL || force) return true;
+    kv_buf reason;
+    kv_buf_init(&reason, kv_ctx_mem(c));
+    bool good = files->save(files->arg, &reason);
+    if (!good)
+        kv_log_write(&c->engine->log, KV_LOG_WARNING, "SHUTDOWN: %.*s", (int)reason.len, reason.len > 0 ? (const char *)reason.ptr : "");
+    kv_buf_deinit(&reason);
+    return good;
+}
+
 void kv_cmd_shutdown(kv_ctx *c) {
     bool save = false, nosave = false, now = false, force = false, abort = false;
     for (int i = 1; i < c->argc; i++) {
@@ -44,10 +58,10 @@ void kv_cmd_shutdown(kv_ctx *c) {
     if (abort) {
         if (c->argc > 2) kv_ctx_syntax_error(c);
         else kv_reply_error(c->reply, "ERR No shutdown in progress.");
-    } else if (save) {
-        kv_reply_error(c->reply, "ERR SHUTDOWN SAVE needs persistence, which this version does not have. Use SHUTDOWN NOSAVE.");
     } else if (c->engine->hooks.shutdown == NULL || !atomic_load_explicit(&c->engine->serving, memory_order_relaxed)) {
         kv_reply_error(c->reply, "ERR This store belongs to a program and ends with it: close it there.");
+    } else if (save && !saved(c, force)) {
+        kv_reply_error(c->reply, KV_ERR_SHUTDOWN_ERRORS);
     } else {
         /* No reply: the connection ends with the server. */
         atomic_store_explicit(&c->engine->shutting_down, true, memory_order_relaxed);

@@ -317,6 +317,8 @@ static bool log_is_full(kv_ctx *c) {
 static const char *log_refusal(const kv_ctx *c) {
     kv_journal *journal = kv_journal_of(c->engine);
     const char *error = journal == NULL ? NULL : atomic_load_explicit(&journal->refusal, memory_order_acquire);
+    const char *refused = atomic_load_explicit(&c->engine->refused, memory_order_acquire);
+    if (refused != NULL && (effective_flags(c) & KV_CMD_WRITE) != 0) return refused;
     return error != NULL && ((effective_flags(c) & KV_CMD_WRITE) != 0 || is_named(c->command, "ping")) ? error : NULL;
 }
 
@@ -390,7 +392,8 @@ static inline bool is_plain(const kv_session *session, const kv_command *command
     return (command->flags & KV_CMD_ONE_KEY) != 0 && session->authenticated && session->transaction == NULL &&
            session->subscriber == NULL && session->tracker == NULL && session->reply_mode == KV_REPLY_ON &&
            atomic_load_explicit(&engine->monitor_count, memory_order_relaxed) == 0 && !kv_engine_is_paused(engine) &&
-           kv_setting(&engine->settings, KV_CFG_MAXMEMORY) == 0 && kv_journal_is_open(kv_journal_of(engine));
+           kv_setting(&engine->settings, KV_CFG_MAXMEMORY) == 0 && kv_journal_is_open(kv_journal_of(engine)) &&
+           ((command->flags & KV_CMD_WRITE) == 0 || atomic_load_explicit(&engine->refused, memory_order_relaxed) == NULL);
 }
 
 /* The clock is read while the lock's line and the bucket are on their way; who has to wait for the lock reads it again. */

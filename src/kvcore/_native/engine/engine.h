@@ -26,6 +26,7 @@ struct kv_cron;
 struct kv_tally;
 struct kv_codec;
 struct kv_journal;
+struct kv_persistence;
 
 /* What a command has cost so far. Relaxed atomics: any thread adds to the engine's own, one thread to those of a tally (tally.h). */
 typedef struct kv_command_stats {
@@ -77,7 +78,9 @@ typedef struct kv_engine {
     const struct kv_codec *codec; /* codec.h: values as bytes */
     kv_settings settings;
     _Atomic bool strict; /* some option concerns every call, however short: maxmemory, or a log of microseconds or of small requests */
-    _Atomic(struct kv_journal *) journal; /* journal.h; NULL: nothing is logged. Changes with every shard locked */
+    _Atomic(struct kv_journal *) journal;     /* journal.h; NULL: nothing is logged. Changes with every shard locked */
+    const struct kv_persistence *persistence; /* persistence.h; NULL: a store in memory only. Set before anybody else uses the engine */
+    _Atomic(const char *) refused;            /* NULL, or why writing commands are refused: a constant text with its code */
     kv_engine_hooks hooks;
     bool any_port; /* port 0 means any free port, not none: set before a server starts, for stores inside a program */
     char run_id[41];
@@ -129,7 +132,7 @@ typedef struct kv_engine {
     /* DEBUG switches */
     _Atomic bool active_expire;       /* DEBUG SET-ACTIVE-EXPIRE */
     _Atomic int64_t packed_threshold; /* DEBUG QUICKLIST-PACKED-THRESHOLD; 0: none */
-    _Atomic bool loading; /* files are being loaded: nothing expires and nothing is evicted */
+    _Atomic bool loading;             /* files are being loaded: nothing expires and nothing is evicted */
     _Atomic bool shutting_down;
     _Atomic bool serving; /* `kvcore serve`: SHUTDOWN ends the process; a program's own store refuses it */
 } kv_engine;
@@ -161,6 +164,11 @@ static inline bool kv_engine_is_paused(kv_engine *engine) {
 static inline void kv_engine_need_cron(kv_engine *engine) {
     if (!atomic_load_explicit(&engine->cron_wanted, memory_order_relaxed))
         atomic_store_explicit(&engine->cron_wanted, true, memory_order_relaxed);
+}
+
+/* From now on writing commands get this error, a constant text; NULL: they run. */
+static inline void kv_engine_refuse_writes(kv_engine *engine, const char *error) {
+    atomic_store_explicit(&engine->refused, error, memory_order_release);
 }
 
 /* Options were read or changed outside CONFIG SET: bring what depends on them up to date. No lock held. */

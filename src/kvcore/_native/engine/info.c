@@ -5,6 +5,7 @@
 #include "base/system.h"
 #include "engine/compat.h"
 #include "engine/keymap.h"
+#include "engine/persistence.h"
 #include "engine/tally.h"
 
 static void server(kv_engine *engine, kv_buf *out) {
@@ -103,6 +104,10 @@ static void clients(kv_engine *engine, uint64_t locked, kv_buf *out) {
 }
 
 static void persistence(kv_engine *engine, kv_buf *out) {
+    if (engine->persistence != NULL) {
+        engine->persistence->info(engine->persistence->arg, out);
+        return;
+    }
     kv_buf_printf(
         out,
         "loading:0\r\nasync_loading:0\r\ncurrent_cow_peak:0\r\ncurrent_cow_size:0\r\ncurrent_cow_size_age:0\r\ncurrent_fork_perc:0.00\r\n"
