@@ -233,6 +233,52 @@ static void expired(void) {
     recorder_end(r);
 }
 
+/* What goes by itself: keys and fields whose time has come, keys that memory is short for, one deletion each. */
+static void by_itself(void) {
+    kvcore_store *store = store_open("");
+    client c = client_open(store);
+    recorder *r = recorder_start(store);
+    kvcore_clock_freeze(store, INT64_C(1700000000000000));
+    RUN(&c, ":3|", "HSET h f 1 g 2 i 3");
+    RUN(&c, "*1|:1|", "HPEXPIREAT h 1700000000010 FIELDS 1 f");
+    RUN(&c, "+OK|", "SET k v PX 20");
+    LOGGED(r, "SELECT 0|HSET h f 1 g 2 i 3|HPEXPIREAT h 1700000000010 FIELDS 1 f|SET k v PXAT 1700000000020|");
+    kvcore_clock_advance(store, 10000);
+    LOGGED(r, "HDEL h f|");
+    kvcore_clock_advance(store, 10000);
+    LOGGED(r, "UNLINK k|");
+    RUN(&c, "*2|:1|:1|", "HPEXPIRE h 5 FIELDS 2 g i");
+    kvcore_clock_advance(store, 5000);
+    LOGGED(r, "HPEXPIREAT h 1700000000025 FIELDS 2 g i|MULTI|HDEL h g|HDEL h i|EXEC|");
+    RUN(&c, ":0|", "EXISTS h");
+    RUN(&c, "+OK|", "SET victim v");
+    RUN(&c, "+OK|", "CONFIG SET maxmemory 1 maxmemory-policy allkeys-random");
+    RUN(&c, NULL, "SET other v");
+    LOGGED(r, "SET victim v|UNLINK victim|");
+    client_close(&c);
+    kvcore_close(store);
+    recorder_end(r);
+}
+
+/* Who was served is in the unit of who served them. */
+static void handed_over(void) {
+    kvcore_store *store = store_open("");
+    client c = client_open(store), a = client_open(store), b = client_open(store);
+    recorder *r = recorder_start(store);
+    BLOCKS(&a, "BLMOVE from to LEFT RIGHT 0");
+    BLOCKS(&b, "BLMPOP 0 2 to other RIGHT COUNT 5");
+    RUN(&c, ":2|", "RPUSH from x y");
+    SERVED(&a, "$1|x|");
+    SERVED(&b, "*2|$2|to|*1|$1|x|");
+    LOGGED(r, "SELECT 0|MULTI|RPUSH from x y|LMOVE from to LEFT RIGHT|RPOP to 1|EXEC|");
+    CHECK(r->groups == 1);
+    client_close(&a);
+    client_close(&b);
+    client_close(&c);
+    kvcore_close(store);
+    recorder_end(r);
+}
+
 /* ---- the disk ---- */
 
 typedef struct disk {
@@ -461,6 +507,8 @@ int main(int argc, char **argv) {
     verbatim();
     transaction();
     expired();
+    by_itself();
+    handed_over();
     gate();
     gated_connections();
     return 0;
