@@ -6,7 +6,7 @@ A test's first line lists what it is linked with, relative to src/kvcore/_native
 
     /* sources: base/mem.c base/arena.c ds/*.c */
 
-    tools/ctest.py [--variant asan] [--list] [--timeout SECONDS] [WORD ...]
+    tools/ctest.py [--variant asan] [--define NAME] [--list] [--timeout SECONDS] [WORD ...]
 
 The closing line is `N passed, N failed`; the exit status is non-zero when anything failed, or when there was nothing
 to run.
@@ -101,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--timeout", type=float, default=240.0, help="seconds a test may run")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--list", action="store_true", help="only print the names")
+    parser.add_argument("--define", metavar="NAME", help="a macro more, for mutants")
     parser.add_argument("--folder", type=Path, action="append", help="default: tests/c and tests/fuzz (2 s a fuzzer)")
     parser.add_argument("words", nargs="*", help="run the tests whose names contain one of these")
     options = parser.parse_args(arguments)
@@ -113,6 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(test.stem for test in tests))
         return 0
     variant = cc.Variant.named(options.variant)
+    if options.define:
+        variant = cc.Variant(f"{variant.name}-{options.define.lower()}", (*variant.flags, f"-D{options.define}"))
     failed = 0
     (ROOT / "build" / "obj").mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(options.jobs) as pool:

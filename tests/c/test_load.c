@@ -1,4 +1,4 @@
-/* sources: persist/*.c base/*.c ds/*.c types/*.c store/*.c */
+/* sources: persist/rdb*.c persist/load*.c persist/source.c persist/payload.c persist/crc64.c base/*.c ds/*.c types/*.c store/*.c */
 /* Loading files: small and large values, by no and by several threads; what has expired; a file cut at each byte, with each bit flipped (all of them
  * found out by the checksum), read in small pieces, and with memory or reading failing at some point. */
 #include <errno.h>

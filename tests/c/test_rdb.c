@@ -1,4 +1,4 @@
-/* sources: persist/*.c base/*.c ds/*.c types/*.c store/*.c */
+/* sources: persist/rdb*.c persist/load*.c persist/source.c persist/payload.c persist/crc64.c base/*.c ds/*.c types/*.c store/*.c */
 /* RDB values: every type and encoding there and back, in one piece and by windows that hold a few bytes at a time; and payloads cut at each byte, with
  * each bit flipped, and with bytes changed at random, under a checksum that is right: they give a valid value or a refusal, and leave nothing behind. */
 #include <math.h>

@@ -51,6 +51,12 @@ static bool has_room(const kv_quicklist *list, const kv_ql_node *node, kv_slice 
 
 /* ---- nodes ---- */
 
+void kv_ql_touched(const kv_ql_watch *watch, kv_ql_node *node) {
+    if (node->version == watch->epoch) return;
+    watch->before(watch->arg, node); /* first: it sees the node as it was */
+    node->version = watch->epoch;
+}
+
 static size_t data_cost(const kv_ql_node *node) { return kv_arena_good_size(kv_ql_block_bytes(node)); }
 
 static void link_after(kv_quicklist *list, kv_ql_node *node, kv_ql_node *prev) {
@@ -64,6 +70,7 @@ static void link_after(kv_quicklist *list, kv_ql_node *node, kv_ql_node *prev) {
 }
 
 static void unlink_node(kv_quicklist *list, kv_ql_node *node) {
+    kv_ql_touch(list, node);
     *(node->prev != NULL ? &node->prev->next : &list->head) = node->next;
     *(node->next != NULL ? &node->next->prev : &list->tail) = node->prev;
     list->nodes--;
@@ -244,7 +251,7 @@ kv_quicklist *kv_quicklist_from_listpack(kv_arena *arena, uint8_t *lp, const kv_
 
 uint8_t *kv_quicklist_take_listpack(kv_quicklist *list, kv_arena *arena) {
     kv_ql_node *node = list->head;
-    if (list->nodes != 1 || node->plain || !kv_ql_opened(list, node)) return NULL;
+    if (list->nodes != 1 || node->plain || list->watch != NULL || !kv_ql_opened(list, node)) return NULL;
     uint8_t *lp = arena == list->arena ? node->data : kv_lp_dup(arena, node->data);
     if (lp == NULL) return NULL;
     if (lp != node->data) kv_lp_free(list->arena, node->data);
@@ -354,6 +361,7 @@ kv_status kv_ql_find(kv_ql_pos *pos, kv_slice text, bool backwards, size_t *walk
 
 /* Makes the position's node one that can be changed. The copy that was read becomes the node's data, so this needs no memory and `at` stays good. */
 static void take_over(kv_quicklist *list, kv_ql_pos *pos) {
+    kv_ql_touch(list, pos->node);
     if (pos->data != pos->node->data) {
         kv_ql_adopt(list, pos->node, pos->data);
     } else if (pos->node->form == KV_QL_HIGH) {
@@ -385,6 +393,7 @@ static bool set_high(kv_quicklist *list, kv_ql_node *node, uint8_t *lp, size_t c
 }
 
 static kv_status add_at_edge(kv_quicklist *list, kv_ql_node *node, bool in_front, kv_slice item) {
+    kv_ql_touch(list, node);
     if (in_front && keeps_high(node)) {
         kv_lp_item one = kv_lp_str(item);
         uint8_t *high = kv_lp_high_prepend(list->arena, node->data, node->form == KV_QL_HIGH, &one, 1);
@@ -425,6 +434,7 @@ static size_t fitting(const kv_quicklist *list, const kv_ql_node *node, const kv
 static kv_status add_many_at_edge(kv_quicklist *list, kv_ql_node *node, bool in_front, const kv_slice *items, size_t count) {
     size_t bytes = count * sizeof(kv_lp_item); /* as many slices exist, so this is far from an overflow */
     bool high = in_front && keeps_high(node), was_high = node->form == KV_QL_HIGH;
+    kv_ql_touch(list, node);
     kv_lp_item *batch = high || kv_ql_opened(list, node) ? kv_arena_alloc(list->arena, bytes) : NULL;
     if (batch == NULL) return KV_ENOMEM;
     for (size_t i = 0; i < count; i++) batch[i] = kv_lp_str(items[in_front ? count - 1 - i : i]);
@@ -564,6 +574,7 @@ kv_status kv_quicklist_pop(kv_quicklist *list, kv_ql_end end) {
         if (list->depth > 0) kv_ql_arrange(list, NULL, 0);
         return KV_OK;
     }
+    kv_ql_touch(list, node);
     if (end == KV_QL_HEAD && keeps_high(node)) {
         uint8_t *high = kv_lp_high_delete_first(list->arena, node->data, node->form == KV_QL_HIGH);
         return set_high(list, node, high, node->count - (size_t)1) ? KV_OK : KV_ENOMEM;

@@ -33,6 +33,14 @@ typedef enum kv_ql_form {
     KV_QL_POSTPONED /* raw: there was no memory for compressing it; tried again when it is changed or passes an end */
 } kv_ql_form;
 
+/* Somebody reads the nodes while the list goes on changing: `before` is told of each node whose version is not `epoch`, which it has from then on, before
+ * its items change or it goes. Changes of its form alone are not told. */
+typedef struct kv_ql_watch {
+    uint16_t epoch;
+    void (*before)(void *arg, const kv_ql_node *node);
+    void *arg;
+} kv_ql_watch;
+
 typedef struct kv_quicklist {
     kv_ql_node *head, *tail;
     size_t count; /* items */
@@ -43,7 +51,13 @@ typedef struct kv_quicklist {
     int16_t fill;        /* > 0: items a node (and 8 KiB); -1..-5: 4, 8, 16, 32, 64 KiB */
     uint16_t depth : 15; /* of compression: raw nodes at each end; 0: nothing is compressed */
     uint16_t behind : 1; /* there was no memory to expand a node that came to an end: it is tried again at the next change of the chain */
+    const kv_ql_watch *watch; /* NULL: nobody */
 } kv_quicklist;
+
+void kv_ql_touched(const kv_ql_watch *watch, kv_ql_node *node);
+static inline void kv_ql_touch(const kv_quicklist *list, kv_ql_node *node) {
+    if (__builtin_expect(list->watch != NULL, 0)) kv_ql_touched(list->watch, node);
+}
 
 /* How a list is kept; `large` 0: items that pass the limit of a node are plain, else those of so many bytes (at most KV_QL_LARGE_MAX). fill is clipped
  * to -5..32767, 0 is taken as 1; depth to 0..KV_QL_DEPTH_MAX. */
@@ -62,8 +76,8 @@ kv_quicklist *kv_quicklist_dup(kv_arena *to, const kv_quicklist *list);
 bool kv_quicklist_drain(kv_quicklist *list, size_t n);
 /* Makes a list of one node out of a listpack (may be empty), which it owns from then on. NULL: out of memory, the listpack is still the caller's. */
 kv_quicklist *kv_quicklist_from_listpack(kv_arena *arena, uint8_t *lp, const kv_ql_rules *rules);
-/* The way back: a list with one listpack makes it a block of `arena`, hands it over and is freed. NULL: it has plain or several nodes, or memory is
- * short; nothing changed. */
+/* The way back: a list with one listpack makes it a block of `arena`, hands it over and is freed. NULL: it has plain or several nodes, is watched,
+ * or memory is short; nothing changed. */
 uint8_t *kv_quicklist_take_listpack(kv_quicklist *list, kv_arena *arena);
 /* What is a plain node from now on, as in kv_ql_rules; items that are there stay where they are. O(1). */
 void kv_quicklist_set_large(kv_quicklist *list, int64_t large);

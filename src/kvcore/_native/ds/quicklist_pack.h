@@ -27,6 +27,7 @@ static inline void kv_ql_lower(kv_ql_node *node) {
 }
 /* Makes the node one that any listpack function may change. */
 static inline bool kv_ql_opened(kv_quicklist *list, kv_ql_node *node) {
+    kv_ql_touch(list, node);
     kv_ql_lower(node);
     return kv_ql_unpacked(list, node);
 }

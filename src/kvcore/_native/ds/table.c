@@ -265,8 +265,11 @@ static bool first_array(kv_table *table, size_t buckets) {
     return true;
 }
 
+static inline bool is_watched(const kv_table *table) { return table->type->watch != NULL; }
+
 /* An empty table holds no memory but its reservation. */
 static void drop_arrays(kv_table *table) {
+    if (is_watched(table)) return; /* until the reader is done */
     array_free(table, 0);
     array_free(table, 1);
     table->moved = 0;
@@ -274,6 +277,7 @@ static void drop_arrays(kv_table *table) {
 }
 
 static bool start_rehash(kv_table *table, size_t buckets) {
+    if (is_watched(table)) return false;
     kv_table_bucket *array = array_alloc(table, buckets);
     if (array == NULL) return false;
     table->buckets[1] = array;
@@ -378,6 +382,7 @@ static void discard_passed(const kv_table *table, kv_table_bucket *bucket) {
 /* Moves up to n buckets. True: not finished. */
 static bool move_buckets(kv_table *table, size_t n) {
     size_t end = table->mask[0] + 1;
+    if (is_watched(table)) return true;
     for (; n > 0 && table->moved < end; n--) {
         if (!move_bucket(table)) return true;
         discard_passed(table, table->buckets[0] + table->moved - 1);
@@ -499,6 +504,7 @@ static bool find_entry(const kv_table *table, uint64_t hash, const void *entry, 
 bool kv_table_replace(kv_table *table, uint64_t hash, const void *before, void *after) {
     kv_table_bucket *bucket;
     unsigned at;
+    kv_table_touch(table, hash);
     if (!find_entry(table, hash, before, &bucket, &at)) return false;
     slot_replace(bucket, at, after);
     return true;
@@ -558,6 +564,7 @@ void kv_table_unreserve(kv_table *table) {
 
 kv_status kv_table_insert(kv_table *table, uint64_t hash, void *entry) {
     if (table->buckets[0] == NULL && !first_array(table, 1)) return KV_ENOMEM;
+    kv_table_touch(table, hash);
     if (!chain_add(table, last_of(home_of(table, hash)), tag_of(hash), word_at_home(table, hash, entry))) return KV_ENOMEM;
     after_insert(table);
     return KV_OK;
@@ -565,6 +572,7 @@ kv_status kv_table_insert(kv_table *table, uint64_t hash, void *entry) {
 
 kv_status kv_table_insert_at(kv_table *table, const kv_table_pos *pos, void *entry) {
     if (pos->bucket == NULL) return kv_table_insert(table, pos->hash, entry);
+    kv_table_touch(table, pos->hash);
     if (!chain_add(table, pos->bucket, tag_of(pos->hash), word_at_home(table, pos->hash, entry))) return KV_ENOMEM;
     after_insert(table);
     return KV_OK;
@@ -574,6 +582,7 @@ void *kv_table_remove_at(kv_table *table, const kv_table_pos *pos) {
     kv_table_bucket *bucket = pos->bucket;
     unsigned at = pos->slot;
     void *entry = slot_get(bucket, at);
+    kv_table_touch(table, pos->hash);
     chain_remove(table, home_of(table, pos->hash), &bucket, &at);
     after_remove(table);
     return entry;
@@ -595,12 +604,13 @@ bool kv_table_remove_entry(kv_table *table, uint64_t hash, const void *entry) {
 kv_status kv_table_expand(kv_table *table, size_t entries) {
     size_t buckets = buckets_for(entries, FULL_LOAD);
     if (buckets == 0) return KV_ENOMEM;
-    if (table->buckets[1] != NULL || (table->buckets[0] != NULL && buckets <= table->mask[0] + 1)) return KV_OK;
+    if (table->buckets[1] != NULL || (table->buckets[0] != NULL && buckets <= table->mask[0] + 1) || is_watched(table)) return KV_OK;
     bool done = table->buckets[0] == NULL ? first_array(table, buckets) : start_rehash(table, buckets);
     return done ? KV_OK : KV_ENOMEM;
 }
 
 bool kv_table_rehash_step(kv_table *table, size_t n) {
+    if (is_watched(table)) return false;
     if (table->buckets[1] == NULL) {
         if (table->count >= table->shrink_at || !try_shrink(table)) return false;
     }
@@ -724,10 +734,13 @@ void *kv_table_iter_next(kv_table_iter *iter) {
     }
 }
 
+static bool give(const kv_table *table, kv_table_bucket *head);
+
 void kv_table_iter_remove(kv_table_iter *iter) {
     kv_table *table = iter->table;
     iter->bucket = iter->at_bucket;
     iter->slot = iter->at_slot;
+    if (is_watched(table)) (void)give(table, live_bucket(table, iter->index - 1));
     chain_remove(table, live_bucket(table, iter->index - 1), &iter->bucket, &iter->slot);
     table->count--; /* an empty table keeps its array until the next change: the walk may still look at it */
 }
@@ -766,6 +779,52 @@ size_t kv_table_sample(const kv_table *table, kv_rng *rng, void **out, size_t n)
         number = number + 1 == live ? 0 : number + 1;
     }
     return found;
+}
+
+/* ---- watching ----
+ * Nothing is moved while somebody watches, so a bucket is told by its array and its place there, and `seen` says which of them the reader has been given.
+ * A bucket is given as a whole, before it changes for the first time. */
+
+size_t kv_table_watch_words(const kv_table *table) {
+    return (table->mask[0] + 1 + (table->buckets[1] != NULL ? table->mask[1] + 1 : 0)) / 64 + 1;
+}
+
+void kv_table_watch_begin(kv_table *table, kv_table_watch *watch, uint64_t *zeros, kv_table_fn fn, void *arg) {
+    *watch = (kv_table_watch){.type = *table->type, .was = table->type, .seen = zeros, .fn = fn, .arg = arg};
+    watch->type.watch = watch;
+    table->type = &watch->type;
+}
+
+/* True: it has not been given before. */
+static bool give(const kv_table *table, kv_table_bucket *head) {
+    const kv_table_watch *watch = table->type->watch;
+    bool in_new = table->buckets[1] != NULL && head >= table->buckets[1] && head <= table->buckets[1] + table->mask[1];
+    size_t number = in_new ? table->mask[0] + 1 + (size_t)(head - table->buckets[1]) : (size_t)(head - table->buckets[0]);
+    uint64_t bit = UINT64_C(1) << number % 64;
+    if ((watch->seen[number / 64] & bit) != 0) return false;
+    watch->seen[number / 64] |= bit;
+    const visitor v = {.fn = watch->fn, .arg = watch->arg};
+    emit_chain(&v, head);
+    return true;
+}
+
+void kv_table_touched(kv_table *table, uint64_t hash) {
+    if (table->buckets[0] != NULL) (void)give(table, home_of(table, hash));
+}
+
+bool kv_table_watch_step(kv_table *table) {
+    kv_table_watch *watch = table->type->watch;
+    for (size_t live = live_buckets(table); watch->next < live;) {
+        kv_table_bucket *head = live_bucket(table, watch->next++);
+        if (watch->next < live) prefetch_entries(live_bucket(table, watch->next));
+        if (give(table, head)) return true;
+    }
+    return false;
+}
+
+void kv_table_watch_end(kv_table *table) {
+    table->type = table->type->watch->was;
+    if (table->count == 0 && table->reserved == 0) drop_arrays(table);
 }
 
 static size_t chain_drop(kv_table *table, kv_table_bucket *head, kv_table_fn fn, void *arg) {

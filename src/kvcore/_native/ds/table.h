@@ -22,6 +22,7 @@ typedef struct kv_table_type {
     /* Who finds an entry reads this far into it, as a rule: that line is fetched while the key is compared. 0: no further than the key. Only a hint, and
      * nothing need be there. */
     unsigned reach;
+    struct kv_table_watch *watch; /* NULL but in the type of a table that is being watched */
 } kv_table_type;
 
 typedef struct kv_table_bucket kv_table_bucket;
@@ -75,7 +76,7 @@ typedef struct kv_table_pos {
 void *kv_table_locate(kv_table *table, uint64_t hash, kv_slice key, kv_table_pos *pos); /* the entry; NULL: absent */
 
 /* ---- changing ---- */
-/* Another entry with the same key takes the place of the one that kv_table_locate found. */
+/* Another entry with the same key takes the place of the one that kv_table_locate found. The caller has touched it. */
 void kv_table_put_at(const kv_table_pos *pos, void *entry);
 /* Makes sure that the next insert of this hash cannot fail. KV_ENOMEM: no change. O(1). */
 kv_status kv_table_reserve_for(kv_table *table, uint64_t hash);
@@ -133,6 +134,31 @@ size_t kv_table_sample(const kv_table *table, kv_rng *rng, void **out, size_t n)
  * them. *pos starts at 0 and is kept between calls; nothing else may touch the table then. Returns false when the table is empty: call
  * kv_table_deinit. O(n + buckets passed), at most 8n + 8 buckets. */
 bool kv_table_drain(kv_table *table, size_t *pos, size_t n, kv_table_fn fn, void *arg);
+
+/* ---- reading a table that goes on changing ----
+ * From _begin to _end every entry that the table had at the beginning goes to `fn` once, as it was then: those of a bucket when the reader comes to it
+ * (_step), or before the first change in it. Meanwhile the table neither grows nor shrinks, and the reader may only ask it for what kv_table_watch
+ * offers. One watch at a time. What changes an entry without the table says so beforehand with kv_table_touch. */
+typedef struct kv_table_watch {
+    kv_table_type type; /* stands in for the table's own */
+    const kv_table_type *was;
+    uint64_t *seen; /* the caller's: a bit for each bucket of both arrays */
+    size_t next;    /* live bucket that the reader looks at next */
+    kv_table_fn fn;
+    void *arg;
+} kv_table_watch;
+size_t kv_table_watch_words(const kv_table *table); /* of `seen` */
+void kv_table_watch_begin(kv_table *table, kv_table_watch *watch, uint64_t *zeros, kv_table_fn fn, void *arg);
+bool kv_table_watch_step(kv_table *table); /* a bucket. False: there was none left */
+void kv_table_watch_end(kv_table *table);
+static inline const kv_table_type *kv_table_kind(const kv_table *table) {
+    return table->type->watch == NULL ? table->type : table->type->watch->was;
+}
+void kv_table_touched(kv_table *table, uint64_t hash);
+/* An entry with this hash is about to change, to come or to go. */
+static inline void kv_table_touch(kv_table *table, uint64_t hash) {
+    if (__builtin_expect(table->type->watch != NULL, 0)) kv_table_touched(table, hash);
+}
 
 /* ---- facts ---- */
 size_t kv_table_bytes(const kv_table *table); /* bytes of buckets, as the arena rounds them, without the struct and the entries. O(1) */

@@ -17,6 +17,7 @@
 #include "engine/tracking.h"
 #include "engine/transaction.h"
 #include "engine/unit.h"
+#include "store/cut.h"
 #include "store/pin.h"
 #include "types/hash.h"
 
@@ -61,6 +62,7 @@ static void before_field(void *arg, kv_slice field) {
 static void expire_fields(kv_ctx *c, kv_keydb *db, kv_value *v) {
     kv_slice name = kv_entry_key(v);
     kv_begin_write(c);
+    kv_cut_before(db, v, false);
     v->version = (uint16_t)c->unit->epoch;
     fields_gone told = {c, (int)db->index, name};
     size_t gone = kv_hash_expire_due(v, db->arena, kv_ctx_now_ms(c), BATCH, before_field, &told);

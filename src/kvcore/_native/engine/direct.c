@@ -12,7 +12,7 @@
 static inline bool is_calm(kv_engine *engine) {
     kv_journal *journal = kv_journal_of(engine);
     return (journal == NULL || (kv_journal_is_open(journal) && !kv_journal_gates(journal))) &&
-           !atomic_load_explicit(&engine->strict, memory_order_relaxed) &&
+           !atomic_load_explicit(&engine->strict, memory_order_relaxed) && !kv_engine_is_throttled(engine) &&
            atomic_load_explicit(&engine->refused, memory_order_relaxed) == NULL &&
            atomic_load_explicit(&engine->monitor_count, memory_order_relaxed) == 0 &&
            atomic_load_explicit(&engine->pause_until_ms, memory_order_relaxed) == 0;

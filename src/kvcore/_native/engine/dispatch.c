@@ -303,14 +303,17 @@ static uint64_t effective_flags(const kv_ctx *c) {
     return exec ? c->session->transaction->flags : c->command->flags;
 }
 
-/* More waits for the disk than may wait: so does who would add to it, before it takes a lock. True: it may not wait here. */
-static bool log_is_full(kv_ctx *c) {
+#define THROTTLED_NS 10000000 /* a writer is slowed down, not stopped: the snapshot is given up before memory is */
+
+/* More waits for the disk than may wait, or more is kept for a snapshot: so does who would add to it, before it takes a lock. True: it may not wait here. */
+static bool backlog_is_full(kv_ctx *c) {
     kv_journal *journal = kv_journal_of(c->engine);
-    if (journal == NULL || !atomic_load_explicit(&journal->full, memory_order_relaxed) ||
-        (effective_flags(c) & (KV_CMD_WRITE | KV_CMD_MAY_REPLICATE)) == 0)
-        return false;
-    if (!c->session->nonblocking) (void)journal->wait(journal, 0, UINT64_MAX);
-    return c->session->nonblocking;
+    bool log = journal != NULL && atomic_load_explicit(&journal->full, memory_order_relaxed), throttled = kv_engine_is_throttled(c->engine);
+    if ((!log && !throttled) || (effective_flags(c) & (KV_CMD_WRITE | KV_CMD_MAY_REPLICATE)) == 0) return false;
+    if (c->session->nonblocking) return true;
+    if (log) (void)journal->wait(journal, 0, UINT64_MAX);
+    if (throttled) (void)kv_wait_word(&c->engine->store.throttle, 1, kv_mono_ns() + THROTTLED_NS);
+    return false;
 }
 
 /* The log cannot be written. PING is refused, too, as in Valkey: who asks whether the server is well is told. */
@@ -393,6 +396,7 @@ static inline bool is_plain(const kv_session *session, const kv_command *command
            session->subscriber == NULL && session->tracker == NULL && session->reply_mode == KV_REPLY_ON &&
            atomic_load_explicit(&engine->monitor_count, memory_order_relaxed) == 0 && !kv_engine_is_paused(engine) &&
            kv_setting(&engine->settings, KV_CFG_MAXMEMORY) == 0 && kv_journal_is_open(kv_journal_of(engine)) &&
+           !kv_engine_is_throttled(engine) &&
            ((command->flags & KV_CMD_WRITE) == 0 || atomic_load_explicit(&engine->refused, memory_order_relaxed) == NULL);
 }
 
@@ -457,7 +461,7 @@ static kv_outcome checked(kv_ctx *c, kv_resolution resolution) {
     if (session->nonblocking &&
         (kv_setting(&c->engine->settings, KV_CFG_MAXMEMORY) > 0 || !is_quick(c->command, c->argc, request_bytes(c))))
         return KV_OUTCOME_BUSY;
-    if (log_is_full(c)) return KV_OUTCOME_BUSY;
+    if (backlog_is_full(c)) return KV_OUTCOME_BUSY;
     const char *error = refusal(c, text);
     if (error != NULL) return is_named(c->command, "exec") ? reject_exec(c, error) : reject(c, error);
     if (paused(c)) return KV_OUTCOME_PAUSED;

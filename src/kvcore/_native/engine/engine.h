@@ -160,6 +160,11 @@ static inline bool kv_engine_is_paused(kv_engine *engine) {
     return until != 0 && kv_clock_ms(&engine->clock) < until;
 }
 
+/* Writers wait for a moment before they lock: a snapshot has to keep nearly as much for them as it may. */
+static inline bool kv_engine_is_throttled(kv_engine *engine) {
+    return atomic_load_explicit(&engine->store.throttle, memory_order_relaxed) != 0;
+}
+
 /* Ask for the background thread (active expiry, lazy free, rehash): it is started when the running unit has given its locks back. Cheap. */
 static inline void kv_engine_need_cron(kv_engine *engine) {
     if (!atomic_load_explicit(&engine->cron_wanted, memory_order_relaxed))

@@ -9,6 +9,7 @@
 #include "engine/tracking.h"
 #include "engine/transaction.h"
 #include "engine/unit.h"
+#include "store/cut.h"
 
 #ifdef KV_DEBUG
 #include <stdlib.h>
@@ -100,6 +101,7 @@ bool kv_ctx_find_type(kv_ctx *c, const kv_key *key, kv_type type, kv_find how, k
 void kv_ctx_modify(kv_ctx *c, const kv_key *key, kv_value *v) {
     assert_locked(c, key->shard);
     kv_begin_write(c);
+    kv_cut_before(kv_shard_db(key->shard, (unsigned)key->db), v, false);
     v->version = (uint16_t)c->unit->epoch;
 }
 

@@ -1,4 +1,6 @@
-/* The state of the whole store at one instant, as RDB bytes. */
+/* The state of the whole store at one instant, as RDB bytes, while everybody goes on: no fork, no copy of the store, no long hold of a lock.
+ *
+ * docs/design/snapshot.md has the invariants. One snapshot of an engine at a time. */
 #ifndef KV_PERSIST_SNAPSHOT_H
 #define KV_PERSIST_SNAPSHOT_H
 
@@ -25,7 +27,7 @@ typedef struct kv_snapshot_result {
     int version;              /* of RDB: KV_RDB_COMMON or KV_RDB_VALKEY */
     size_t orphan_peak;       /* the most that was kept for it beside the store */
     uint64_t longest_hold_ns; /* of one shard's lock */
-    bool cut;                 /* the cut of the log was made: next_fd is the log's, whatever happened afterwards */
+    bool cut;                 /* the log was cut, also when the snapshot was given up later */
     uint64_t last_save_dirty; /* changes made up to the cut (kv_tally_dirty) */
 } kv_snapshot_result;
 

@@ -27,7 +27,7 @@
 enum { CLASSES_A_STEP = 8, LEAST_WASTE = 64 << 10 };
 
 static void move_value(kv_shard *shard, kv_value *v, kv_arena *arena, kv_compact *step) {
-    if (shard->pins != NULL && kv_shard_is_pinned(shard, v)) return;
+    if (shard->pins != NULL && kv_shard_is_held(shard, v)) return;
     switch ((kv_enc)v->enc) {
     case KV_ENC_RAW: v->u.ptr = kv_arena_move(arena, v->u.ptr, kv_str_block(v->u.ptr)); return;
     case KV_ENC_LISTPACK: v->u.ptr = kv_arena_move(arena, v->u.ptr, kv_lp_bytes(v->u.ptr)); return;

@@ -7,9 +7,10 @@
  *
  * When all databases of a shard are empty after a flush, everything in its arena is garbage, and that of the lists above with it: the arena is detached
  * and its pages go back. Not while clients wait for keys of the shard, watch some, or read a container of it: the lists of all these are in the arena, too.
- * Nor when containers live in another shard's arena than their keys, after a RENAME between shards.
+ * Nor while there is a cut, whose reader has to see them, or when containers live in another shard's arena than their keys, after a RENAME between shards.
  *
  * A node needs memory, and that may be short just when it is wanted. Then the container is freed at once: slow, but never leaked. */
+#include "store/cut.h"
 #include "store/keydb.h"
 #include "store/pin.h"
 
@@ -52,16 +53,23 @@ static void dispose_drained(void *arg, void *entry) {
     kv_shard_count_garbage(arg, 0, 1);
 }
 
-/* A piece of the first flushed database. */
-static void drain_some(kv_shard *shard, size_t *budget) {
-    kv_keydb *db = shard->flushed;
+/* The first flushed database that may go; NULL: a snapshot still has to walk all there are. */
+static kv_keydb **to_drain(kv_shard *shard) {
+    kv_keydb **at = &shard->flushed;
+    while (*at != NULL && kv_cut_needs(shard, *at)) at = &(*at)->next;
+    return *at == NULL ? NULL : at;
+}
+
+/* A piece of a flushed database. */
+static void drain_some(kv_shard *shard, kv_keydb **at, size_t *budget) {
+    kv_keydb *db = *at;
     size_t step = *budget < DRAIN_STEP ? *budget : DRAIN_STEP;
     *budget -= step;
     kv_heap_deinit(&db->expires);
     kv_heap_deinit(&db->fields);
     if (kv_table_drain(&db->keys, &db->drained, step, dispose_drained, shard)) return;
     kv_table_deinit(&db->keys, NULL, NULL);
-    shard->flushed = db->next;
+    *at = db->next;
     kv_free(shard->store->mem, db);
 }
 
@@ -85,8 +93,8 @@ static void forget_databases(kv_shard *shard) {
 }
 
 void kv_shard_flushed(kv_shard *shard) {
-    if (shard->flushed == NULL || shard->pins != NULL || shard->waiters != NULL || shard->watchers != NULL || shard->has_guests ||
-        !all_empty(shard))
+    if (shard->flushed == NULL || kv_cut_of(shard) != NULL || shard->pins != NULL || shard->waiters != NULL || shard->watchers != NULL ||
+        shard->has_guests || !all_empty(shard))
         return;
     kv_leaving *leaving = kv_malloc(shard->store->mem, sizeof *leaving);
     if (leaving == NULL) return;
@@ -119,10 +127,12 @@ bool kv_shard_free_some(kv_shard *shard, size_t budget) {
         release_some(shard, &left);
         if (left == 0) break; /* a call to the kernel may be behind each of them */
     }
-    while (budget > 0 && (shard->garbage != NULL || shard->flushed != NULL)) {
+    kv_keydb **flushed = to_drain(shard);
+    while (budget > 0 && (shard->garbage != NULL || flushed != NULL)) {
         kv_garbage *node = shard->garbage;
         if (node == NULL) {
-            drain_some(shard, &budget);
+            drain_some(shard, flushed, &budget);
+            flushed = to_drain(shard);
             continue;
         }
         if (!kv_value_free_some(&node->value, shard->arena, &budget)) break;
@@ -134,5 +144,5 @@ bool kv_shard_free_some(kv_shard *shard, size_t budget) {
     bool done = shard->garbage == NULL && shard->flushed == NULL && shard->gone == NULL;
     if (done && shard->has_guests && shard->pins == NULL && all_empty(shard)) shard->has_guests = false;
     atomic_store_explicit(&shard->has_garbage, !done, memory_order_relaxed);
-    return done;
+    return shard->garbage == NULL && flushed == NULL && shard->gone == NULL;
 }

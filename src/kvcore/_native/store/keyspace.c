@@ -7,6 +7,7 @@
  * fits into the block that is there waits. Then either all is committed in that order, or all is withdrawn in the reverse order. */
 #include "store/keyspace.h"
 
+#include "store/cut.h"
 #include "store/keydb.h"
 #include "types/string.h"
 
@@ -54,6 +55,7 @@ HOT bool same_block(const kv_value *old, kv_layout layout) {
 }
 
 HOT void overwrite(kv_keydb *db, kv_value *old, const content *what, bool expires, int64_t expire_ms) {
+    kv_cut_before(db, old, true);
     kv_value before = {.type = old->type, .enc = old->enc};
     if ((old->flags & KV_VALUE_EMBEDDED) == 0) before.u = old->u;
     fill(old, what, expires, expire_ms);
@@ -74,6 +76,7 @@ static kv_status put(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *old, c
     if (fresh == NULL) return KV_ENOMEM;
     fill(fresh, what, layout.expires, expire_ms);
     kv_keydb_stamp(db, fresh, old);
+    if (old != NULL) kv_cut_before(db, old, true); /* nothing fails any more: replacing cannot */
     if (kv_keydb_install(db, hash, old, fresh) != KV_OK) {
         kv_entry_free(db->arena, fresh);
         return KV_ENOMEM;
@@ -126,10 +129,11 @@ kv_status kv_keydb_set_int(kv_keydb *db, uint64_t hash, kv_slice key, kv_value *
 
 /* The commonest change: a text as long as the old one, embedded, without an expiry before and after. No layout can change: nothing but the bytes does.
  * False: look closer. */
-HOT bool rewrite(const kv_keydb *db, kv_value *old, kv_slice bytes, kv_expire_rule rule) {
+HOT bool rewrite(kv_keydb *db, kv_value *old, kv_slice bytes, kv_expire_rule rule) {
     if (old == NULL || (old->flags & (KV_VALUE_EMBEDDED | KV_VALUE_EXPIRES)) != KV_VALUE_EMBEDDED || rule == KV_EXPIRE_AT) return false;
     kv_slice text = kv_entry_string(old, NULL);
     if (text.len != bytes.len) return false;
+    kv_cut_before(db, old, true);
     if (text.len > 0)
         memmove((uint8_t *)old + (text.ptr - (const uint8_t *)old), bytes.ptr, bytes.len); /* `bytes` may be the text itself */
     kv_keydb_stamp(db, old, old);
@@ -199,6 +203,7 @@ void kv_keydb_commit(const kv_put *put) {
         const content what = {put->value, put->text};
         overwrite(db, put->old, &what, put->expires, put->expire_ms);
     } else if (put->old != NULL) {
+        kv_cut_before(db, put->old, true);
         kv_keydb_reindex(db, put->old, put->fresh);
         kv_keydb_publish_counts(db);
         kv_shard_dispose(db->shard, put->old);
@@ -229,6 +234,7 @@ kv_status kv_keydb_add_value(kv_keydb *db, uint64_t hash, kv_slice key, kv_value
 
 /* The same key and value in a block of another layout. A text that is no longer embedded moves to a raw string with room for `reserve` bytes. */
 static kv_status relayout(kv_keydb *db, uint64_t hash, kv_value *v, kv_layout layout, int64_t expire_ms, size_t reserve, kv_value **out) {
+    kv_cut_before(db, v, false);
     content what = {.value = {.type = v->type, .enc = v->enc}};
     kv_str *raw = NULL;
     if (kv_keydb_reserve(db, layout.expires, layout.fields) != KV_OK) return KV_ENOMEM;
@@ -263,6 +269,7 @@ kv_status kv_keydb_set_expire(kv_keydb *db, uint64_t hash, kv_value *v, int64_t 
         return KV_OK;
     }
     if (kv_entry_expire_ms(v) >= 0) {
+        kv_cut_before(db, v, false);
         kv_entry_put_expire(v, expire_ms);
         kv_heap_update(&db->expires, kv_entry_expire_pos(v), expire_ms);
         v->version = db->shard->version;
@@ -291,6 +298,7 @@ kv_value *kv_keydb_persist(kv_keydb *db, uint64_t hash, kv_value *v) {
 }
 
 kv_status kv_keydb_make_raw(kv_keydb *db, uint64_t hash, kv_value *v, size_t reserve, kv_value **out) {
+    kv_cut_before(db, v, false);
     if (v->enc == KV_ENC_RAW) {
         kv_str *s = kv_str_reserve(db->arena, v->u.ptr, reserve, false);
         if (s == NULL) return KV_ENOMEM;
@@ -315,6 +323,7 @@ kv_status kv_keydb_make_raw(kv_keydb *db, uint64_t hash, kv_value *v, size_t res
 /* ---- removing ---- */
 
 kv_value *kv_keydb_detach(kv_keydb *db, uint64_t hash, kv_value *v) {
+    kv_cut_before(db, v, true);
     (void)kv_table_remove_entry(&db->keys, hash, v);
     kv_keydb_unindex(db, v);
     kv_keydb_publish_counts(db);

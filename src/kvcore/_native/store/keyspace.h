@@ -41,10 +41,15 @@ typedef struct kv_keydb {
     kv_shard *shard;
     kv_arena *arena; /* the shard's */
     kv_keydb_counts *counts;
-    unsigned index;        /* database number */
-    struct kv_keydb *next; /* in the shard's list of flushed databases */
-    size_t drained;        /* how far kv_table_drain is, there */
-    char apart[64];        /* databases of two shards share no cache line, however they are allocated */
+    unsigned index;               /* database number */
+    struct kv_keydb *next;        /* in the shard's list of flushed databases */
+    size_t drained;               /* how far kv_table_drain is, there */
+    uint64_t cut_cursor;          /* of the last cut that it was part of (store/cut.h): how far it was walked, ... */
+    size_t cut_keys, cut_expires; /* ... what it held, ... */
+    unsigned cut_index;           /* ... the number it had, ... */
+    uint16_t cut_epoch;           /* ... which cut that was ... */
+    bool cut_walked;              /* ... and whether all of it has been walked */
+    char apart[64];               /* databases of two shards share no cache line, however they are allocated */
 } kv_keydb;
 
 /* ---- entries ---- */

@@ -5,7 +5,9 @@
  *   3 table slot (when no old key)  4 value into the arena       6 old key out of its database
  *
  * A big container crosses shards without a copy: it stays in the arena where it was made, which from then on locks itself (kv_arena_share). */
+#include "store/cut.h"
 #include "store/keydb.h"
+#include "store/pin.h"
 #include "types/string.h"
 
 /* Layout of the entry that takes over v's value under another key. */
@@ -47,8 +49,10 @@ static void drop_fresh(kv_keydb *to, const kv_value *v, kv_value *fresh) {
 
 kv_status kv_keydb_move(kv_keydb *from, uint64_t from_hash, kv_value *v, kv_keydb *to, uint64_t to_hash, kv_slice to_key, kv_value *old,
                         kv_value **out) {
+    kv_cut_before(from, v, false); /* its value lives on */
     kv_value *fresh = fresh_under(to, v, to_key, kv_entry_expire_ms(v));
     if (fresh == NULL) return KV_ENOMEM;
+    if (from->shard != to->shard && from->shard->pins != NULL) kv_shard_settle(from->shard, v); /* readers that stay */
     kv_status status = kv_keydb_reserve(to, kv_entry_expire_ms(v) >= 0, kv_entry_has_fields(fresh));
     if (status == KV_OK && old == NULL) status = kv_table_insert(&to->keys, to_hash, fresh);
     if (status != KV_OK) {
@@ -68,7 +72,9 @@ kv_status kv_keydb_move(kv_keydb *from, uint64_t from_hash, kv_value *v, kv_keyd
     }
     fresh->version = to->shard->version;
     kv_access_set(fresh, kv_entry_access(v));
+    if (from->shard != to->shard && from->shard->pins != NULL) kv_shard_move_watchers(from->shard, to->shard, fresh);
     if (old != NULL) {
+        kv_cut_before(to, old, true);
         (void)kv_keydb_install(to, to_hash, old, fresh); /* replacing cannot fail */
         kv_shard_dispose(to->shard, old);
     } else {
@@ -95,6 +101,7 @@ kv_status kv_keydb_copy(const kv_value *v, kv_keydb *to, uint64_t to_hash, kv_sl
     if (fresh == NULL) return KV_ENOMEM;
     kv_keydb_stamp(to, fresh, old);
     kv_status status = kv_keydb_reserve(to, (fresh->flags & KV_VALUE_EXPIRES) != 0, false);
+    if (status == KV_OK && old != NULL) kv_cut_before(to, old, true); /* replacing cannot fail */
     if (status == KV_OK) status = kv_keydb_install(to, to_hash, old, fresh);
     if (status != KV_OK) {
         drop_fresh(to, v, fresh);

@@ -3,6 +3,7 @@
  * All keys of a shard live in its arena, so the end of a store is the end of its arenas: no key is looked at. */
 #include "store/shard.h"
 
+#include "store/cut.h"
 #include "store/keydb.h"
 
 static bool is_power_of_two(unsigned n) { return n != 0 && (n & (n - 1)) == 0; }
@@ -154,6 +155,7 @@ static void rebind(kv_shard *shard, unsigned index) {
 void kv_store_swap_db(kv_store *store, unsigned a, unsigned b) {
     for (unsigned i = 0; i < store->shard_count; i++) {
         kv_shard *shard = &store->shards[i];
+        kv_cut_before_databases(shard);
         kv_keydb *db = shard->dbs[a];
         shard->dbs[a] = shard->dbs[b];
         shard->dbs[b] = db;
@@ -168,6 +170,7 @@ void kv_store_swap_db(kv_store *store, unsigned a, unsigned b) {
 void kv_shard_flush(kv_shard *shard, unsigned index) {
     kv_keydb *db = shard->dbs[index];
     if (db == NULL) return;
+    kv_cut_before_databases(shard);
     shard->dbs[index] = NULL;
     rebind(shard, index);
     kv_shard_count_garbage(shard, kv_table_count(&db->keys), 0);

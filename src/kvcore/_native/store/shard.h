@@ -67,6 +67,7 @@ struct kv_shard {
     kv_keydb_counts *counts;  /* store->db_count; any thread */
     uint64_t wanted_hash;     /* the engine's: of a key that a writer waits for until its readers are done ... */
     uint64_t wanted_until_ns; /* ... tried last a moment before this time; 0: none */
+    uint16_t cut_epoch;       /* the last cut whose databases are registered (store/cut.h) */
 } __attribute__((aligned(64)));
 _Static_assert(offsetof(struct kv_shard, store) == 64, "what every command writes is one line");
 
@@ -81,6 +82,10 @@ typedef struct kv_store {
     void *tables;                                /* the shards' arrays of databases and counts: one block */
     _Atomic uint64_t hits_before, misses_before; /* the shards' sums when the statistics were last reset */
     _Atomic kv_access_config access;             /* how access clocks are kept: from maxmemory-policy and the lfu settings */
+    _Atomic(struct kv_cut *) cut;                /* store/cut.h; NULL: nobody reads a point in time */
+    _Atomic uint32_t throttle; /* 1: that reader's memory is short, writers wait for a moment before they lock. A word to wait on */
+    _Atomic bool cutting;      /* a snapshot is being made: one at a time */
+    uint32_t stamped;          /* the reader's: the epoch of the last cut that was walked to its end */
 } kv_store;
 
 /* KV_EINVAL: shard_count is not a power of two in 1..64, or db_count is 0. KV_ENOMEM. `seed` also seeds the shards' generators. */
@@ -156,7 +161,7 @@ void kv_shard_compact_stop(kv_shard *shard);
 void kv_shard_dispose(kv_shard *shard, kv_value *entry);
 /* Takes a value that was never in, or is no more in, the key space (its containers; the 16 bytes themselves are the caller's). */
 void kv_shard_dispose_value(kv_shard *shard, kv_value value);
-/* Frees about `budget` elements of what waits. That shard locked: give the lock up between calls. True when nothing waits any more. */
+/* Frees about `budget` elements of what waits. That shard locked: give the lock up between calls. True when nothing waits any more but for a snapshot. */
 bool kv_shard_free_some(kv_shard *shard, size_t budget);
 /* Values and keys that wait to be freed, and those that were, in steps. No lock. */
 void kv_store_garbage(const kv_store *store, size_t *waiting, uint64_t *freed);

@@ -165,6 +165,7 @@ size_t kv_hash_memory(const kv_value *v, size_t samples) {
 }
 
 const kv_table *kv_hash_table(const kv_value *v) { return v->enc == KV_ENC_HASHTABLE ? kv_hash_big_table(big_of(v)) : NULL; }
+void kv_hash_table_show(const kv_value *v, const void *entry, kv_hash_item *out) { kv_hash_big_show(big_of(v), entry, out); }
 
 bool kv_hash_check(const kv_value *v) {
     if (v->type != KV_HASH) return false;

@@ -44,6 +44,7 @@ kv_status kv_hash_rehome(kv_value *v, kv_arena *from, kv_arena *to);
 size_t kv_hash_length(const kv_value *v);                 /* O(1); counts expired fields that are still there */
 size_t kv_hash_memory(const kv_value *v, size_t samples); /* bytes beside the value itself, from `samples` fields (0: all) */
 const kv_table *kv_hash_table(const kv_value *v);         /* to look at: NULL in the small forms */
+void kv_hash_table_show(const kv_value *v, const void *entry, kv_hash_item *out); /* one of its entries */
 bool kv_hash_check(const kv_value *v);
 
 /* Converts to the table form when `fields` more pairs, or a string of `longest` bytes, do not fit a listpack. HSET calls it once in front. */

@@ -146,6 +146,8 @@ static void show(const kv_hash_big *h, const uint8_t *block, kv_hash_item *out) 
     out->expiry_ms = expiry_of(h, block);
 }
 
+void kv_hash_big_show(const kv_hash_big *h, const void *entry, kv_hash_item *out) { show(h, entry, out); }
+
 /* ---- whole tables ---- */
 
 static uint64_t hash_of(const kv_hash_big *h, kv_slice field) { return kv_siphash(&h->seed, field.ptr, field.len); }
@@ -336,6 +338,7 @@ kv_status kv_hash_big_put(kv_hash_big *h, kv_slice field, kv_slice value, int64_
     kv_hash_change what = {true, false};
     kv_status status;
     uint8_t *block = kv_table_locate(&h->table, hash_of(h, field), field, &pos);
+    kv_table_touch(&h->table, pos.hash);
     if (block != NULL) {
         int64_t old_expiry = expiry_of(h, block);
         what.expired = old_expiry <= now_ms;
@@ -357,6 +360,7 @@ kv_status kv_hash_big_set_expiry(kv_hash_big *h, kv_slice field, int64_t expiry_
     kv_table_pos pos;
     uint8_t *block = kv_table_locate(&h->table, hash_of(h, field), field, &pos);
     if (block == NULL) return KV_ENOTFOUND;
+    kv_table_touch(&h->table, pos.hash);
     bool expires = expiry_ms != KV_HASH_NO_EXPIRY;
     parts now = read_block(block);
     if (!expires && !now.expires) return KV_OK;
@@ -371,6 +375,7 @@ kv_status kv_hash_big_delete(kv_hash_big *h, kv_slice field, int64_t now_ms) {
     kv_table_pos pos;
     uint8_t *block = kv_table_locate(&h->table, hash_of(h, field), field, &pos);
     if (block == NULL || expiry_of(h, block) <= now_ms) return KV_ENOTFOUND;
+    kv_table_touch(&h->table, pos.hash); /* while its time is in the heap */
     if (in_heap(block)) kv_heap_remove(&h->heap, get_position(block));
     kv_table_remove_at(&h->table, &pos);
     free_block(h->arena, block);
@@ -417,6 +422,7 @@ kv_status kv_hash_big_try_put(kv_hash_big *h, kv_slice field, kv_slice value, in
                               kv_hash_was *was) {
     kv_table_pos pos;
     uint8_t *block = kv_table_locate(&h->table, hash_of(h, field), field, &pos);
+    kv_table_touch(&h->table, pos.hash);
     *was = (kv_hash_was){.field = field, .value = value, .expiry_ms = KV_HASH_NO_EXPIRY};
     *change = (kv_hash_change){true, false};
     if (block != NULL) {
@@ -437,6 +443,7 @@ kv_status kv_hash_big_try_expiry(kv_hash_big *h, kv_slice field, int64_t expiry_
     kv_table_pos pos;
     uint8_t *block = kv_table_locate(&h->table, hash_of(h, field), field, &pos);
     if (block == NULL) return KV_ENOTFOUND;
+    kv_table_touch(&h->table, pos.hash);
     parts now = read_block(block);
     kv_slice value = kv_slice_of(block + now.value_at, now.value_len);
     *was = (kv_hash_was){.field = field, .value = value, .expiry_ms = expiry_of(h, block)};
@@ -498,8 +505,10 @@ size_t kv_hash_big_expire_due(kv_hash_big *h, int64_t now_ms, size_t budget, kv_
         uint8_t *block = kv_heap_peek(&h->heap)->item;
         kv_slice field = block_field(block);
         if (fn != NULL) fn(ctx, field);
+        uint64_t hash = hash_of(h, field);
+        kv_table_touch(&h->table, hash);
         kv_heap_remove(&h->heap, 0);
-        kv_table_remove_entry(&h->table, hash_of(h, field), block);
+        kv_table_remove_entry(&h->table, hash, block);
         free_block(h->arena, block);
     }
     return done;

@@ -12,6 +12,7 @@ bool kv_hash_big_free_some(kv_hash_big *h, size_t *budget);
 kv_hash_big *kv_hash_big_copy(const kv_hash_big *h, kv_arena *a);
 kv_hash_big *kv_hash_big_compact(kv_hash_big *h, kv_compact *step); /* the same, or where it is now */
 const kv_table *kv_hash_big_table(const kv_hash_big *h);
+void kv_hash_big_show(const kv_hash_big *h, const void *entry, kv_hash_item *out); /* an entry of the table */
 kv_arena *kv_hash_big_arena(const kv_hash_big *h);
 size_t kv_hash_big_count(const kv_hash_big *h);
 size_t kv_hash_big_memory(const kv_hash_big *h, size_t samples);

@@ -290,6 +290,8 @@ kv_status kv_set_rehome(kv_value *v, kv_arena *from, kv_arena *to) {
     return KV_OK;
 }
 
+kv_slice kv_set_table_member(const void *entry) { return member_text(entry); }
+
 const kv_table *kv_set_table(const kv_value *v) { return v->enc == KV_ENC_HASHTABLE ? &big_of(v)->table : NULL; }
 
 bool kv_set_check(const kv_value *v) {
@@ -297,7 +299,7 @@ bool kv_set_check(const kv_value *v) {
     if (v->enc == KV_ENC_INTSET) return kv_intset_check(block(v));
     if (v->enc == KV_ENC_HASHTABLE) {
         const big *b = big_of(v);
-        return b->table.type == &member_type && b->table.seed == &b->seed && kv_table_check(&b->table);
+        return kv_table_kind(&b->table) == &member_type && b->table.seed == &b->seed && kv_table_check(&b->table);
     }
     if (v->enc != KV_ENC_LISTPACK || !kv_lp_check(block(v))) return false;
     for (const uint8_t *pos = kv_lp_first(block(v)); pos != NULL; pos = kv_lp_next(block(v), pos)) {

@@ -35,6 +35,7 @@ kv_status kv_set_copy(const kv_value *src, kv_value *dst, kv_arena *a);
  * held. */
 kv_status kv_set_rehome(kv_value *v, kv_arena *from, kv_arena *to);
 const kv_table *kv_set_table(const kv_value *v); /* to look at: NULL in the small forms */
+kv_slice kv_set_table_member(const void *entry); /* one of its entries */
 bool kv_set_check(const kv_value *v);
 
 /* ---- reading ---- */

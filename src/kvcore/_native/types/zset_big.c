@@ -192,7 +192,10 @@ kv_status kv_zset_big_add(kv_zset_big *z, kv_slice member, double score, unsigne
     addition add;
     kv_status status = decide(z, member, score, flags, &add);
     if (status == KV_OK && add.outcome == KV_ZADD_ADDED) status = insert_at(z, &add.at, &add.place, &add.elem);
-    if (status == KV_OK && add.outcome == KV_ZADD_UPDATED) status = kv_ztree_update_at(&z->tree, &add.place, add.elem);
+    if (status == KV_OK && add.outcome == KV_ZADD_UPDATED) {
+        kv_table_touch(&z->table, add.at.hash); /* the table does not see it, but those who read it do */
+        status = kv_ztree_update_at(&z->tree, &add.place, add.elem);
+    }
     if (status == KV_OK) report(&add, out, result);
     return status;
 }
