@@ -66,7 +66,7 @@ static kv_status make_cut(kv_snapshot_state *s, kv_snapshot_result *out) {
     if (epoch - s->store->stamped > ABANDONED_MAX) stamp_all(engine);
     epoch += (uint16_t)(epoch + 1) == 0 ? 2 : 1; /* entries that were never stamped have version 0 */
     s->cut = (kv_cut){.epoch = (uint16_t)epoch, .arg = s, .before = kv_snapshot_before};
-    atomic_store_explicit(&s->store->cut, &s->cut, memory_order_relaxed);
+    atomic_store_explicit(&s->store->cut, &s->cut, memory_order_release); /* pairs with kv_cut_of: units of the old epoch may see it, too */
     if (s->options->aof != NULL) kv_aof_cut_begin(s->options->aof, epoch);
     atomic_store_explicit(&engine->epoch, epoch, memory_order_release); /* pairs with kv_begin_write's */
     sweep(s);

@@ -21,7 +21,7 @@ typedef struct kv_cut {
 } kv_cut;
 
 void kv_cut_show(const kv_cut *cut, kv_keydb *db, kv_value *v, bool goes);
-static inline kv_cut *kv_cut_of(const kv_shard *shard) { return atomic_load_explicit(&shard->store->cut, memory_order_relaxed); }
+static inline kv_cut *kv_cut_of(const kv_shard *shard) { return atomic_load_explicit(&shard->store->cut, memory_order_acquire); }
 
 /* Before every change of an entry that was there. Costs a compare when there is no cut. */
 static inline void kv_cut_before(kv_keydb *db, kv_value *v, bool goes) {
