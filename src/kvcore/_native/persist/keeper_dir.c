@@ -263,8 +263,8 @@ static kv_status rewrite_with(kv_keeper *k, kv_aof *aof, bool unlisted, bool in_
         atomic_store_explicit(&k->current_base, r.result.bytes, memory_order_relaxed);
         atomic_store_explicit(&k->log_before, 0, memory_order_relaxed);
         atomic_store_explicit(&k->orphan_peak, r.result.orphan_peak, memory_order_relaxed);
-        atomic_fetch_add_explicit(&k->rewrites, 1, memory_order_relaxed);
         if (kv_setting(&k->engine->settings, KV_CFG_AOF_DISABLE_AUTO_GC) == 0) drop_history(k, &r.p);
+        atomic_fetch_add_explicit(&k->rewrites, 1, memory_order_relaxed); /* last: who sees it finds the directory tidy */
     } else if (r.listed && r.result.cut) { /* what n has is of before */
         kv_aof_state state;
         kv_aof_state_of(aof, &state);
