@@ -43,9 +43,8 @@ void kvi_journal_publish(kv_ctx *c) {
     if (c->session != NULL) kvi_journal_saw(c->session, unit->locked);
 }
 
-void kv_session_settle(kv_session *session, kv_buf *out, size_t start) {
+void kvi_session_settle(kv_session *session, kv_buf *out, size_t start) {
     uint64_t need = session->need;
-    if (need == 0) return;
     session->need = 0;
     kv_journal *journal = kv_journal_of(session->engine);
     if (journal == NULL || need <= atomic_load_explicit(&journal->durable, memory_order_acquire)) return;

@@ -46,6 +46,9 @@ void kvi_journal_saw(kv_session *session, uint64_t mask);
 
 /* For callers in the process: waits until what the reply in `out` (from `start` on) shows is durable. When it never will be, an error takes the reply's
  * place. No lock held, no GIL. */
-void kv_session_settle(kv_session *session, kv_buf *out, size_t start);
+void kvi_session_settle(kv_session *session, kv_buf *out, size_t start);
+static inline void kv_session_settle(kv_session *session, kv_buf *out, size_t start) {
+    if (session->need != 0) kvi_session_settle(session, out, start);
+}
 
 #endif
