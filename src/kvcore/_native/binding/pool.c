@@ -27,6 +27,7 @@ typedef struct lease {
     kvcore_client *client;
     kv_session *session;
     kv_buf out;
+    bool together; /* a pipeline's commands: what they show is waited for once, at its end */
 } lease;
 
 /* ---- leases ---- */
@@ -328,7 +329,7 @@ static inline bool run(Pool *pool, lease *l, const kv_command *command, int argc
     l->session->nonblocking = false;
     if (outcome == KV_OUTCOME_BUSY) {
         Py_BEGIN_ALLOW_THREADS outcome = kv_execute(l->session, argc, argv, &l->out);
-        if (outcome == KV_OUTCOME_DONE) kv_session_settle(l->session, &l->out, 0);
+        if (outcome == KV_OUTCOME_DONE && !l->together) kv_session_settle(l->session, &l->out, 0);
         Py_END_ALLOW_THREADS
     }
     return outcome == KV_OUTCOME_DONE || wait_outcome(pool, l, argc, argv, outcome);
@@ -503,8 +504,20 @@ static bool may_go_on(const Pool *pool, Py_ssize_t i) {
     return i % 64 != 63 || PyErr_CheckSignals() == 0;
 }
 
+/* Waits until what the replies show is on the disk, when replies have to. False: it never will be, and the error is raised. */
+static bool settle(const Pool *pool, lease *l) {
+    if (l->session->need == 0) return true;
+    kv_buf_clear(&l->out);
+    Py_BEGIN_ALLOW_THREADS kv_session_settle(l->session, &l->out, 0);
+    Py_END_ALLOW_THREADS if (l->out.len == 0 && !l->out.failed) return true;
+    PyObject *reply = take_reply(pool, l);
+    Py_XDECREF(reply); /* an error, so there is none */
+    return false;
+}
+
 static PyObject *run_batch(Pool *pool, lease *l, PyObject *all, failure *failed) {
     PyObject *replies = PyList_New(0);
+    l->together = true;
     for (Py_ssize_t i = 0; replies != NULL && i < PyTuple_GET_SIZE(all); i++) {
         PyObject *command = part_of(all, i, 0);
         bool ran = command != NULL && may_go_on(pool, i) && run_words(pool, l, command);
@@ -512,6 +525,8 @@ static PyObject *run_batch(Pool *pool, lease *l, PyObject *all, failure *failed)
         if (reply == NULL || PyList_Append(replies, reply) < 0) Py_CLEAR(replies);
         Py_XDECREF(reply);
     }
+    l->together = false;
+    if (replies != NULL && !settle(pool, l)) Py_CLEAR(replies);
     return replies;
 }
 
