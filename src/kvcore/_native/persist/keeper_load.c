@@ -99,9 +99,9 @@ kv_problem kvi_load_file(kv_engine *engine, kv_load_job *job, kv_buf *reason) {
         if (source.error != 0) {
             kv_buf_printf(&why, "%s", strerror(source.error));
             problem = KV_PROBLEM_SYSTEM;
-        } else if (kv_rdb_is_magic(head)) {
+        } else if (!job->is_log && kv_rdb_is_magic(head)) {
             problem = load_base(engine, &source, job, &why);
-        } else if (head.ptr[0] != '*' && head.ptr[0] != '#') {
+        } else if (!job->is_log && head.ptr[0] != '*' && head.ptr[0] != '#') {
             kv_buf_printf(&why, "it is neither a snapshot nor a log");
             problem = KV_PROBLEM_UNSUPPORTED;
         }
@@ -159,7 +159,12 @@ kv_problem kvi_load_dir(kv_keeper *k, const char *dir, const kv_keeper_options *
         const kv_manifest_file *file = &k->manifest.files[i];
         char *path = kvi_join(k->mem, dir, kv_slice_cstr(file->name));
         if (path == NULL) return KV_PROBLEM_MEMORY;
-        kv_load_job job = {.path = path, .log_follows = true, .last = i + 1 == live, .progress = options->progress, .arg = options->arg};
+        kv_load_job job = {.path = path,
+                           .log_follows = true,
+                           .is_log = file->type == 'i',
+                           .last = i + 1 == live,
+                           .progress = options->progress,
+                           .arg = options->arg};
         kv_problem problem = kvi_load_file(k->engine, &job, reason);
         if (problem == KV_PROBLEM_NONE && job.good < job.size) {
             if (!cuts) {

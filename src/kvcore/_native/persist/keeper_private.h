@@ -104,6 +104,7 @@ typedef struct kv_load_job {
     const char *path;
     bool log_follows; /* what has expired stays, the log deletes it */
     bool last;        /* may end too early: a crash's doing */
+    bool is_log;      /* whatever it begins with, which after a crash may be anything */
     kv_keeper_progress *progress;
     void *arg;
     /* out */

@@ -225,8 +225,9 @@ kv_status kvi_single_save(kv_keeper *k, kv_keeper_progress *progress, void *arg,
 
 static bool is_directory(const kv_vfs *vfs, const char *path) {
     int fd = vfs->open(vfs, path, O_RDONLY | O_DIRECTORY, 0);
+    bool is = fd >= 0 && vfs->size(vfs, fd) < 0;
     if (fd >= 0) vfs->close(vfs, fd);
-    return fd >= 0;
+    return is;
 }
 
 static kv_problem open_directory(kv_keeper *k, const kv_keeper_options *options, kv_buf *reason) {
