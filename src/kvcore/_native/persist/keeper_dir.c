@@ -80,14 +80,31 @@ static kv_status make_paths(kv_keeper *k, paths *p) {
     return KV_ENOMEM;
 }
 
-/* `next` becomes the manifest, on disk first. On failure it is freed, and the old one stays in force. */
-static kv_status put_manifest(kv_keeper *k, const paths *p, kv_manifest *next, kv_buf *reason) {
+static kv_status write_manifest(kv_keeper *k, const paths *p, const kv_manifest *m) {
     kv_buf text;
     kv_buf_init(&text, k->mem);
-    kv_manifest_print(next, &text);
+    kv_manifest_print(m, &text);
     kv_status status = text.failed ? KV_ENOMEM : kvi_replace(k->vfs, p->manifest, p->temp, kv_buf_slice(&text));
-    if (status == KV_EIO) (void)cannot(reason, "cannot write", p->manifest);
+    int error = errno;
     kv_buf_deinit(&text);
+    errno = error;
+    return status;
+}
+
+/* `next` becomes the manifest, on disk first. On failure it is freed, and the old one stays in force: it is written once more, because the new one may have
+ * its name already when only the directory could not be synced. When that fails, too, nobody knows which one a crash would find (`uncertain`). */
+static kv_status put_manifest(kv_keeper *k, const paths *p, kv_manifest *next, kv_buf *reason) {
+    kv_status status = write_manifest(k, p, next);
+    if (status == KV_EIO) {
+        (void)cannot(reason, "cannot write", p->manifest);
+        int error = errno;
+        bool back = k->manifest.count > 0 ? write_manifest(k, p, &k->manifest) == KV_OK
+                                          : k->vfs->unlink(k->vfs, p->manifest) == 0 || errno == ENOENT;
+        k->uncertain = !back;
+        errno = error;
+    } else if (status == KV_OK) {
+        k->uncertain = false;
+    }
     if (status != KV_OK) {
         int error = errno;
         kv_manifest_deinit(next);
@@ -233,7 +250,7 @@ static kv_status run_rewrite(kv_keeper *k, rewrite *r, kv_buf *reason) {
         k->vfs->close(k->vfs, r->fd);
         kv_buf ignored;
         kv_buf_init(&ignored, k->mem);
-        if (!r->listed || unlist(k, &r->p, r->part, &ignored) == KV_OK) remove_part(k, &r->p, kv_buf_slice(&r->part_name));
+        if (r->listed ? unlist(k, &r->p, r->part, &ignored) == KV_OK : !k->uncertain) remove_part(k, &r->p, kv_buf_slice(&r->part_name));
         kv_buf_deinit(&ignored);
     }
     errno = error;
@@ -310,7 +327,7 @@ static kv_status go_on_in_new_part(kv_keeper *k, kv_aof *aof, kv_buf *reason) {
         k->vfs->close(k->vfs, r.fd);
         kv_buf ignored;
         kv_buf_init(&ignored, k->mem);
-        if (!r.listed || unlist(k, &r.p, r.part, &ignored) == KV_OK) remove_part(k, &r.p, kv_buf_slice(&r.part_name));
+        if (r.listed ? unlist(k, &r.p, r.part, &ignored) == KV_OK : !k->uncertain) remove_part(k, &r.p, kv_buf_slice(&r.part_name));
         kv_buf_deinit(&ignored);
     }
     kv_buf_deinit(&r.part_name);

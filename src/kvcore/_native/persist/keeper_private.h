@@ -38,6 +38,7 @@ struct kv_keeper {
     _Atomic(kv_aof *) aof; /* made when first needed, stays until the end */
     _Atomic bool logging;  /* the engine's journal is the log */
     kv_manifest manifest;  /* of the append-only directory: the thread's own, once that runs */
+    bool uncertain;        /* ... and not known to be the one on disk */
     char notice[512];
     /* the thread */
     kv_thread thread;
