@@ -1,6 +1,7 @@
 """An in-process key-value engine that speaks Valkey's commands, in your Python process and on a socket.
 
     db = kvcore.open()                    # a private store; open(shared="name") for one shared by name in this process
+    db = kvcore.open("app.kv")            # a store in a file
     db.set("k", "v", ex=60); db.get("k")  # redis-py's methods, argument names and return shapes
     db.serve(port=0); db.url              # the same data for any Redis client
 
@@ -22,9 +23,13 @@ if TYPE_CHECKING:
         BusyLoadingError,
         ClosedError,
         ConnectionError,
+        CorruptError,
         DataError,
+        DurabilityError,
         ExecAbortError,
+        FileError,
         ForkedError,
+        LockedError,
         LockError,
         LockNotOwnedError,
         OutOfMemoryError,
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
         RedisError,
         ResponseError,
         TimeoutError,
+        UnsupportedFileError,
         WatchError,
     )
     from kvcore.lock import Lock
@@ -46,12 +52,16 @@ __all__ = [
     "Clock",
     "ClosedError",
     "ConnectionError",
+    "CorruptError",
     "DataError",
+    "DurabilityError",
     "ExecAbortError",
+    "FileError",
     "ForkedError",
     "Lock",
     "LockError",
     "LockNotOwnedError",
+    "LockedError",
     "OutOfMemoryError",
     "Pipeline",
     "PubSub",
@@ -61,6 +71,7 @@ __all__ = [
     "ResponseError",
     "Store",
     "TimeoutError",
+    "UnsupportedFileError",
     "WatchError",
     "__version__",
     "open",

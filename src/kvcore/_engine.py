@@ -8,6 +8,10 @@ Life. An `Engine` is retained by each Store that uses it; the last one to let go
 inside a call at that moment is told to stop, and whoever closes the last session frees the native store: nobody waits
 for anybody, and nothing is freed under a running call.
 
+Files. Stores in files are known by the path that names lead to, so that a second open of it in this process is the
+same engine. Whoever frees the native store has it finish its file first. A store that is still held by somebody when
+the interpreter ends (a forgotten subscription, say) is flushed then.
+
 Fork. A child must not touch what its parent's threads may have left half done. A hook, registered when the first
 store is opened, marks every engine as foreign in the child; calls then raise, and nothing is freed.
 
@@ -18,17 +22,32 @@ taken in a wrong order.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any
 
 from kvcore._native import fast, ffi, lib
-from kvcore.errors import ClosedError, DataError, ForkedError, RedisError, ResponseError, from_reply, make
+from kvcore.errors import (
+    ClosedError,
+    CorruptError,
+    DataError,
+    DurabilityError,
+    FileError,
+    ForkedError,
+    LockedError,
+    RedisError,
+    ResponseError,
+    UnsupportedFileError,
+    from_reply,
+    make,
+)
 
 # A wait inside the engine lasts at most this long before Python looks for signals: Ctrl-C is noticed within it.
 SLICE_MS = 50
@@ -40,10 +59,16 @@ FORKED = (
     "the parent's with a client, through db.serve() and its url"
 )
 
-_registry: dict[str, Engine] = {}
+DURABILITIES = ("none", "snapshot", "everysec", "always")
+Progress = Callable[[str, int, int], Any]
+
+_registry: dict[str, Engine] = {}  # by name, and by path: these begin with "/"
 _lock = threading.RLock()
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 _hooked: list[bool] = []
+_files: set[str] = set()  # paths that were ever opened
+_busy: set[str] = set()  # paths that are just being opened or finished; who opens one waits for at most
+BUSY_S = 5.0
 
 
 @cache
@@ -64,26 +89,192 @@ def _after_fork_in_child() -> None:
         engine.forked = True
         for pool in list(engine.pools):
             pool.abandon()
+    _close_inherited({engine.opening.path for engine in _engines if engine.opening is not None})
+
+
+def _close_inherited(paths: set[str]) -> None:
+    """Close a child's descriptors of its parent's files. A lock belongs to all who have it open: the child would keep
+    it when the parent has gone."""
+    if not paths:
+        return
+    names = {name for path in paths for name in (path, f"{path}.lock", f"{path}.lock (deleted)")}
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{number}") in names:
+                os.close(int(number))
+
+
+def _flush_at_exit() -> None:
+    for engine in list(_engines):
+        opening = engine.opening
+        if opening is not None and not engine.forked and not opening.readonly and opening.durability != "none":
+            with contextlib.suppress(ClosedError), engine.using() as native:
+                _done(lib.kvcore_flush, native)
+
+
+class Opening:
+    """How a file is opened. `path`: absolute, links followed."""
+
+    def __init__(self, path: str, durability: str, readonly: bool) -> None:
+        self.path = path
+        self.durability = durability
+        self.readonly = readonly
+
+
+def _watch_forks() -> None:
+    """Under the lock."""
+    if not _hooked:
+        os.register_at_fork(after_in_child=_after_fork_in_child)
+        _hooked.append(True)
+
+
+def _text_of(databases: int, config: Mapping[str, str | int]) -> str:
+    settings = {"databases": databases, **config} if config or databases != 16 else {}
+    return "".join(config_line(option, str(value)) for option, value in settings.items())
 
 
 def obtain(name: str | None, databases: int, config: Mapping[str, str | int]) -> Engine:
     """A new private engine, or the shared one of this name. Retained for the caller, who releases it."""
     with _lock:
-        if not _hooked:
-            os.register_at_fork(after_in_child=_after_fork_in_child)
-            _hooked.append(True)
+        _watch_forks()
         known = None if name is None else _registry.get(name)
         if known is not None and known.retain():
             if config:
                 known.release()
                 raise ValueError(f"the shared store {name!r} is open already: its config was for the first to open it")
             return known
-        settings = {"databases": databases, **config} if config or databases != 16 else {}
-        engine = Engine(name, "".join(config_line(o, str(v)) for o, v in settings.items()))
+        engine = Engine(name, _text_of(databases, config))
         engine.retain()
         if name is not None:
             _registry[name] = engine
         return engine
+
+
+def obtain_file(
+    opening: Opening, asked: bool, databases: int, config: Mapping[str, str | int], progress: Progress | None
+) -> Engine:
+    """The engine of this path: for writing one a process, for reading one a call. Retained. `asked`: the durability
+    was the caller's choice. Loading keeps no lock: others may open and use other stores meanwhile."""
+    until = time.monotonic() + BUSY_S
+    while True:
+        with _lock:
+            _watch_forks()
+            known = None if opening.readonly else _registry.get(opening.path)
+            if known is not None and known.retain():
+                return _same(known, opening, asked, bool(config))
+            busy = not opening.readonly and opening.path in _busy and time.monotonic() < until
+            if not busy:
+                if not _files:
+                    atexit.register(_flush_at_exit)
+                _files.add(opening.path)
+                if not opening.readonly:
+                    _busy.add(opening.path)
+                break
+        time.sleep(0.005)  # another thread is opening or finishing this file
+    try:
+        engine = Engine(None, _text_of(databases, config), opening, progress)
+        engine.retain()
+        if not opening.readonly:
+            with _lock:
+                _registry[opening.path] = engine
+        return engine
+    finally:
+        if not opening.readonly:
+            _busy.discard(opening.path)
+
+
+def _same(known: Engine, opening: Opening, asked: bool, configured: bool) -> Engine:
+    """An engine that is there already, when what is asked for fits."""
+    assert known.opening is not None
+    have = known.opening.durability
+    if configured or (asked and have != opening.durability):
+        known.release()
+        raise ValueError(
+            f"{opening.path!r} is open already in this process, with durability {have!r}: the first to open it "
+            f"chooses durability and config; leave both out here, or close it first"
+        )
+    return known
+
+
+class _Teller:
+    """A progress callback for C. What it raises, an interrupt included, gives the work up and is raised afterwards."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.raised: BaseException | None = None
+        self._progress = progress
+        self.callback: Any = ffi.callback("int(void *, const char *, uint64_t, uint64_t)", self._tell)
+
+    def _tell(self, arg: Any, step: Any, done: int, total: int) -> int:
+        try:
+            return int(self._progress is not None and self._progress(ffi.string(step).decode(), done, total) is False)
+        except BaseException as error:
+            self.raised = error
+            return 1
+
+
+def _done(call: Callable[..., Any], *arguments: Any, progress: Progress | None = None, told: bool = False) -> None:
+    """Make a call that reports failure as text; DurabilityError."""
+    error = ffi.new("char[]", 1024)
+    if not told:
+        outcome, raised = call(*arguments, error, len(error)), None
+    else:
+        teller = _Teller(progress)
+        outcome = call(*arguments, teller.callback, ffi.NULL, error, len(error))
+        raised = teller.raised
+    if raised is not None:
+        raise raised
+    if outcome != 0:
+        raise make(DurabilityError, ffi.string(error).decode(errors="replace"))
+
+
+def _open_native(raw: bytes, opening: Opening, progress: Progress | None) -> Any:
+    error = ffi.new("char[]", 1024)
+    problem = ffi.new("int *")
+    teller = _Teller(progress)
+    native = lib.kvcore_open_file(
+        os.fsencode(opening.path),
+        raw,
+        len(raw),
+        0,
+        DURABILITIES.index(opening.durability),
+        lib.KVCORE_OPEN_READONLY if opening.readonly else 0,
+        teller.callback,
+        ffi.NULL,
+        problem,
+        error,
+        len(error),
+    )
+    if native != ffi.NULL:
+        if teller.raised is not None:  # it came with the last step
+            lib.kvcore_finish(native, ffi.NULL, 0)
+            lib.kvcore_close(native)
+            raise teller.raised
+        return native
+    if teller.raised is not None:
+        raise teller.raised
+    raise _opening_error(problem[0], ffi.string(error).decode(errors="replace"), opening.path)
+
+
+def _opening_error(problem: int, text: str, path: str) -> Exception:
+    import re  # here, as most programs never need it
+
+    if problem == lib.KVCORE_PROBLEM_LOCKED:
+        found = re.search(r"process (\d+)", text)
+        return make(LockedError, text, path, int(found[1]) if found else None)
+    if problem == lib.KVCORE_PROBLEM_DAMAGED:
+        found = re.search(r"at byte (\d+)", text)
+        return make(CorruptError, text, path, int(found[1]) if found else None)
+    if problem == lib.KVCORE_PROBLEM_UNSUPPORTED:
+        return make(UnsupportedFileError, text, path)
+    if problem == lib.KVCORE_PROBLEM_ABSENT:
+        return FileNotFoundError(text)
+    if problem == lib.KVCORE_PROBLEM_MEMORY:
+        return MemoryError(text)
+    if problem == lib.KVCORE_PROBLEM_CONFIG:
+        return make(ResponseError, text)
+    if problem == lib.KVCORE_PROBLEM_GIVEN_UP:
+        return make(FileError, "opening was given up: progress returned False", path)
+    return OSError(text)
 
 
 def close_all(idle: list[Session]) -> None:
@@ -109,9 +300,12 @@ def give_up(engine: Engine, idle: list[Session], pool: Any) -> None:
 class Engine:
     """A native store."""
 
-    def __init__(self, name: str | None, text: str) -> None:
+    def __init__(
+        self, name: str | None, text: str, opening: Opening | None = None, progress: Progress | None = None
+    ) -> None:
         """`text` is configuration in valkey.conf's syntax."""
         self.name = name
+        self.opening = opening
         self.forked = False
         self.address: tuple[str, int] | str | None = None
         self.password: str | None = None
@@ -122,10 +316,14 @@ class Engine:
         self.pools: weakref.WeakSet[Any] = weakref.WeakSet()
         self._clients = 0  # native sessions and pools alive
         raw = text.encode(errors="surrogateescape")
-        error = ffi.new("char[]", 512)
-        self.native: Any = lib.kvcore_open(raw, len(raw), 0, error, len(error))
-        if self.native == ffi.NULL:
-            raise make(ResponseError, ffi.string(error).decode(errors="replace"))
+        self.native: Any
+        if opening is not None:
+            self.native = _open_native(raw, opening, progress)
+        else:
+            error = ffi.new("char[]", 512)
+            self.native = lib.kvcore_open(raw, len(raw), 0, error, len(error))
+            if self.native == ffi.NULL:
+                raise make(ResponseError, ffi.string(error).decode(errors="replace"))
         self.databases = int(lib.kvcore_databases(self.native))
         _engines.add(self)
 
@@ -155,8 +353,11 @@ class Engine:
             if self._users:
                 return
             self._ended = True
-            if self.name is not None and _registry.get(self.name) is self:
-                del _registry[self.name]
+            known_as = self.opening.path if self.opening is not None else self.name
+            if known_as is not None and _registry.get(known_as) is self:
+                del _registry[known_as]
+                if self.opening is not None:
+                    _busy.add(known_as)
             for session in list(self._sessions):
                 session.stop = True
             self._clients += 1  # ours: nobody frees the native store before its server has stopped
@@ -175,7 +376,38 @@ class Engine:
             if self._users or self._clients or self.native is None:
                 return
             native, self.native = self.native, None
-        self._lib.kvcore_close(native)
+        try:
+            if self.opening is not None:
+                _done(self._lib.kvcore_finish, native)
+        finally:
+            self._lib.kvcore_close(native)
+            if self.opening is not None and not self.opening.readonly:
+                _busy.discard(self.opening.path)
+
+    @contextlib.contextmanager
+    def using(self) -> Iterator[Any]:
+        """The native store, which is not freed meanwhile."""
+        with _lock:
+            native = self.checked().native
+            self._clients += 1
+        try:
+            yield native
+        finally:
+            self._one_less()
+
+    # --- files ---
+
+    def flush(self) -> None:
+        with self.using() as native:
+            _done(self._lib.kvcore_flush, native)
+
+    def snapshot(self, path: str, progress: Progress | None) -> None:
+        with self.using() as native:
+            _done(self._lib.kvcore_snapshot, native, os.fsencode(path), progress=progress, told=True)
+
+    def compact(self, progress: Progress | None) -> None:
+        with self.using() as native:
+            _done(self._lib.kvcore_compact, native, progress=progress, told=True)
 
     # --- sessions ---
 

@@ -18,12 +18,16 @@ __all__ = [
     "BusyLoadingError",
     "ClosedError",
     "ConnectionError",
+    "CorruptError",
     "DataError",
+    "DurabilityError",
     "ExecAbortError",
+    "FileError",
     "ForkedError",
     "InvalidResponse",
     "LockError",
     "LockNotOwnedError",
+    "LockedError",
     "NoPermissionError",
     "NoScriptError",
     "OutOfMemoryError",
@@ -32,6 +36,7 @@ __all__ = [
     "RedisError",
     "ResponseError",
     "TimeoutError",
+    "UnsupportedFileError",
     "WatchError",
 ]
 
@@ -128,6 +133,48 @@ class LockNotOwnedError(LockError):
     """The lock is not, or no longer, held by this owner."""
 
 
+class DurabilityError(ResponseError):
+    """The file of a store cannot be written: the writing command was refused, or what was done may not outlive this
+    process."""
+
+    counterpart = "ResponseError"
+
+
+class FileError(RedisError):
+    """The file of a store cannot be opened. `path` says which."""
+
+    counterpart = "RedisError"
+
+    def __init__(self, message: str | None = None, path: str | None = None) -> None:
+        super().__init__(message, path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class LockedError(FileError):
+    """Somebody else has the file open for writing: the process `pid`, when that is known."""
+
+    def __init__(self, message: str | None = None, path: str | None = None, pid: int | None = None) -> None:
+        super().__init__(message, path)
+        self.args = (message, path, pid)
+        self.pid = pid
+
+
+class CorruptError(FileError):
+    """The file is damaged, at byte `offset` when that is known. `kvcore check` tells more."""
+
+    def __init__(self, message: str | None = None, path: str | None = None, offset: int | None = None) -> None:
+        super().__init__(message, path)
+        self.args = (message, path, offset)
+        self.offset = offset
+
+
+class UnsupportedFileError(FileError):
+    """The file is sound, but holds what this version does not read."""
+
+
 # Codes that name a class of their own. The code is not part of the text then, as in redis-py.
 BY_CODE: dict[str, type[RedisError]] = {
     "ERR": ResponseError,
@@ -187,5 +234,7 @@ def make(cls: type[RedisError], *args: Any) -> RedisError:
 def from_reply(text: str) -> RedisError:
     """The exception for an error reply, whose text begins with its code."""
     code, _, rest = text.partition(" ")
+    if code == "MISCONF":  # its text stays whole: redis-py has no class for it
+        return make(DurabilityError, text)
     cls = BY_CODE.get(code)
     return make(ResponseError, text) if cls is None else make(cls, rest)

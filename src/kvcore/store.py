@@ -7,14 +7,16 @@ and threads never share one. What needs a session of its own (pipelines, subscri
 
 from __future__ import annotations
 
+import os
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar, overload
 
 from kvcore import _engine
-from kvcore._engine import Engine, Session
+from kvcore._engine import Engine, Opening, Progress, Session
 from kvcore._native import fast
 from kvcore.clock import Clock
 from kvcore.commands import Commands
@@ -23,11 +25,12 @@ from kvcore.lock import Lock
 from kvcore.pipeline import Outcome, Pipeline, run_pipeline
 from kvcore.pubsub import PubSub
 
-__all__ = ["Store", "open"]
+__all__ = ["Durability", "Store", "open"]
 
 Text = TypeVar("Text", bytes, str)
 Shape = Callable[[Any], Any] | None
 Result = TypeVar("Result")
+Durability = Literal["none", "snapshot", "everysec", "always"]
 
 # Commands whose effect belongs to one session, which a call on a store does not keep. What to use instead:
 SESSION_COMMANDS = {
@@ -59,6 +62,9 @@ def _name(word: Any) -> str:
 def _session_only(name: str) -> RedisError:
     return make(ResponseError, f"{name} belongs to one session; use {SESSION_COMMANDS[name]}")
 
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 if TYPE_CHECKING or fast is None:
 
@@ -99,8 +105,11 @@ class Store(Door, Commands[Text], Generic[Text]):
     # --- life ---
 
     def close(self) -> None:
-        """Give the store up. A private store's data is gone; a shared one's, with its last user. May be called
-        again."""
+        """Give the store up. A private store's data is gone; a shared one's, with its last user. One in a file is
+        written and synced by its last user, as its durability says. May be called again.
+
+        Raises DurabilityError when the file could not be written: what was done since it was last synced may be lost.
+        """
         self._closed = True
         self._finish()
 
@@ -118,9 +127,13 @@ class Store(Door, Commands[Text], Generic[Text]):
         self.close()
 
     def __repr__(self) -> str:
-        name = f"shared {self._engine.name!r}" if self._engine.name else "private"
+        opening = self._engine.opening
+        if opening is not None:
+            name = f"{opening.path!r}, {'read only' if opening.readonly else f'durability {opening.durability!r}'}"
+        else:
+            name = f"shared {self._engine.name!r}" if self._engine.name else "private"
         try:
-            size = f"db {self._db}, {len(self)} keys, in memory only"
+            size = f"db {self._db}, {len(self)} keys{', in memory only' if opening is None else ''}"
             served = f", {self.url}" if self._engine.address else ""
         except RedisError:
             size, served = "of the parent process" if self._engine.forked else "closed", ""
@@ -146,6 +159,80 @@ class Store(Door, Commands[Text], Generic[Text]):
         """The same store's numbered database `number`; to be closed like any other."""
         engine = self._engine.checked()
         return Store(engine, engine.checked_db(number), self._encoding, self._errors)
+
+    # --- files ---
+
+    @property
+    def path(self) -> Path | None:
+        """The file that this store lives in, links followed; None: in memory only."""
+        from pathlib import Path
+
+        opening = self._engine.opening
+        return None if opening is None else Path(opening.path)
+
+    @property
+    def durability(self) -> str:
+        """When writes reach the disk: "none", "snapshot", "everysec" or "always" as given to open(); "memory" for a
+        store without a file, "readonly" for one that is only read."""
+        opening = self._engine.opening
+        if opening is None:
+            return "memory"
+        return "readonly" if opening.readonly else opening.durability
+
+    def flush(self) -> None:
+        """Wait until everything that was done before this call is on the disk, whatever the durability. With "none"
+        and "snapshot" this writes the whole file anew: O(data); else O(what is not on the disk yet). Nothing to do
+        for a store in memory.
+
+        Raises DurabilityError: it could not be written; what was on the disk before still is.
+        """
+        self._engine.flush()
+
+    def snapshot(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
+        """Write the state of this moment, all databases, to an RDB file that Valkey and Redis load too. Others go on
+        reading and writing meanwhile. The file appears when it is complete, in the place of an older one. O(data).
+
+        `progress(step, done, total)` is called now and then in this thread; False gives up.
+        Raises DurabilityError: it could not be written, or was given up; an older file is as it was.
+        """
+        target = os.path.abspath(os.fspath(path))
+        opening = self._engine.opening
+        if opening is not None and not opening.readonly and os.path.realpath(target) == opening.path:
+            raise ValueError(f"snapshot({target!r}): this is the store's own file; compact() rewrites it")
+        self._engine.snapshot(target, progress)
+
+    def compact(self, progress: Progress | None = None) -> None:
+        """Rewrite the store's file: a snapshot of now takes the place of the old one and its log. Others go on
+        meanwhile, and their writes are kept. Done by itself when the log has grown; O(data).
+
+        `progress(step, done, total)` is called now and then in this thread; False gives up.
+        Raises DurabilityError: it could not be written, or was given up; the old file goes on; or there is none.
+        """
+        self._engine.compact(progress)
+
+    @contextmanager
+    def view(self) -> Iterator[Store[Text]]:
+        """All databases as they are at one moment, to be read while writes go on: `with db.view() as v: v.get("k")`.
+        It is a store of its own that refuses writes, and whose clock stands still.
+
+        The cost is that of a copy: a snapshot into a temporary file, loaded into memory of its own. O(data) time and
+        memory, at the beginning of the block; afterwards reading costs nothing extra and disturbs nobody.
+        """
+        import tempfile
+
+        moment_us = self._engine.clock_us()
+        with tempfile.TemporaryDirectory(prefix="kvcore-view-") as folder:
+            path = os.path.join(folder, "view.rdb")
+            self._engine.snapshot(path, None)
+            opening = Opening(os.path.realpath(path), "none", readonly=True)
+            engine = _engine.obtain_file(opening, False, self._engine.databases, {}, None)
+        try:
+            engine.clock_freeze(moment_us)
+            seen: Store[Text] = Store(engine, self._db, self._encoding, self._errors)
+        finally:
+            engine.release()
+        with seen:
+            yield seen
 
     # --- running commands ---
 
@@ -405,9 +492,12 @@ for _name_ in vars(Door):
 
 @overload
 def open(
-    source: str | None = None,
+    source: str | os.PathLike[str] | None = None,
     *,
     shared: str | None = None,
+    durability: Durability | None = None,
+    readonly: bool = False,
+    progress: Progress | None = None,
     decode_responses: Literal[False] = False,
     encoding: str = "utf-8",
     encoding_errors: str = "strict",
@@ -417,9 +507,12 @@ def open(
 ) -> Store[bytes]: ...
 @overload
 def open(
-    source: str | None = None,
+    source: str | os.PathLike[str] | None = None,
     *,
     shared: str | None = None,
+    durability: Durability | None = None,
+    readonly: bool = False,
+    progress: Progress | None = None,
     decode_responses: Literal[True],
     encoding: str = "utf-8",
     encoding_errors: str = "strict",
@@ -428,9 +521,12 @@ def open(
     config: Mapping[str, str | int] | None = None,
 ) -> Store[str]: ...
 def open(
-    source: str | None = None,
+    source: str | os.PathLike[str] | None = None,
     *,
     shared: str | None = None,
+    durability: Durability | None = None,
+    readonly: bool = False,
+    progress: Progress | None = None,
     decode_responses: bool = False,
     encoding: str = "utf-8",
     encoding_errors: str = "strict",
@@ -438,31 +534,66 @@ def open(
     databases: int = 16,
     config: Mapping[str, str | int] | None = None,
 ) -> Store[Any]:
-    """Open a store in this process's memory.
+    """Open a store: in a file, or in this process's memory.
 
-    Without a name it is private: only this object (and what it serves) reaches it. `shared="name"`, or
-    `"memory://name"` as the source, is the store of that name in this process; whoever opens it first creates it,
-    whoever closes it last ends it. These two modes will not change.
+    `open("app.kv")` is the store in that file, which is created (0600) when it is not there. Whoever opens the same
+    file in this process shares the store; another process gets LockedError. `durability` says what survives:
+
+        "none"      the file is read, and written by flush() and compact() only
+        "snapshot"  the file is written anew by flush() and when the store is closed
+        "everysec"  every write goes to a log; a crash of the machine may take the last second (the default)
+        "always"    a call returns when its write is on the disk
+
+    `readonly=True` reads any .rdb, app.kv, appendonly.aof or appendonlydir as it is at this moment, takes no lock and
+    refuses writes: a production dump, or the file of a running store. `progress(step, done, total)` is called now and
+    then while it loads; False gives up.
+
+    `open()` is private: only this object (and what it serves) reaches it. `shared="name"`, or `"memory://name"` as
+    the source, is the store of that name in this process; whoever opens it first creates it, whoever closes it last
+    ends it. These modes will not change.
 
     `decode_responses`: replies are str in `encoding` instead of bytes. `db`: a numbered database. `databases` and
     `config` (option names and values as in `CONFIG SET`) are for the one who creates the store.
+
+    Raises LockedError, CorruptError, UnsupportedFileError, FileNotFoundError, OSError. Cost: that of loading the file.
     """
-    for what, word in (("source", source), ("shared", shared)):
-        if word is not None and not isinstance(word, str):
-            raise TypeError(f'open(): {what} is a str, "memory://name" or a name, not {word!r}; a database is db=N')
-    name = shared
-    if source is not None and source not in (":memory:", "memory://"):
-        scheme, _, rest = source.partition("://")
-        if scheme != "memory" or not rest or shared is not None:
-            raise ValueError(
-                f"open({source!r}): a store lives in memory; use open() for a private one and "
-                f'open("memory://name") or open(shared="name") for one shared by name'
-            )
-        name = rest
-    if name is not None and not name:
-        raise ValueError('open(shared=""): a shared store needs a name; open() gives a private one')
-    engine = _engine.obtain(name, databases, dict(config or {}))
+    path, name = _where(source, shared)
+    if path is None and (durability is not None or readonly or progress is not None):
+        raise ValueError("open(): durability, readonly and progress are for stores in files: give a path")
+    if durability is not None and durability not in _engine.DURABILITIES:
+        raise ValueError(f"open(): durability is one of {', '.join(_engine.DURABILITIES)}, not {durability!r}")
+    if readonly and durability is not None:
+        raise ValueError("open(): a store that is only read has no durability")
+    settings = dict(config or {})
+    if path is None:
+        engine = _engine.obtain(name, databases, settings)
+    else:
+        opening = Opening(path, durability or "everysec", readonly)
+        engine = _engine.obtain_file(opening, durability is not None, databases, settings, progress)
     try:
         return Store(engine, engine.checked_db(db), encoding if decode_responses else None, encoding_errors)
     finally:
         engine.release()
+
+
+def _where(source: str | os.PathLike[str] | None, shared: str | None) -> tuple[str | None, str | None]:
+    """The path of a file, or the name of a shared store, or neither."""
+    if shared is not None and not isinstance(shared, str):
+        raise TypeError(f"open(): shared is a name, not {shared!r}; a database is db=N")
+    if shared == "":
+        raise ValueError('open(shared=""): a shared store needs a name; open() gives a private one')
+    if source is None or source in (":memory:", "memory://"):
+        return None, shared
+    if not isinstance(source, (str, os.PathLike)):
+        raise TypeError(f'open(): a path, "memory://name" or nothing, not {source!r}; a database is db=N')
+    word = os.fspath(source)
+    if shared is not None:
+        raise ValueError(f"open({word!r}, shared={shared!r}): a store has a file or a name, not both")
+    if word.startswith("memory://"):
+        return None, word.removeprefix("memory://")
+    if "://" in word or not word:
+        raise ValueError(
+            f'open({word!r}): not a path. open("app.kv") is a store in a file, open("memory://name") one shared by '
+            f"name, open() a private one; a server is reached with a client library"
+        )
+    return os.path.realpath(word), None

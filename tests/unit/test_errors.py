@@ -41,7 +41,9 @@ def test_every_class_is_caught_as_the_clients_class_of_the_same_name(client: str
     cls = getattr(errors, name)
     error = errors.make(cls, "text")
     assert isinstance(error, cls)
-    their_name = "ValkeyError" if (client, name) == ("valkey", "RedisError") else cls.counterpart or name
+    their_name = cls.counterpart or name
+    if (client, their_name) == ("valkey", "RedisError"):
+        their_name = "ValkeyError"
     assert isinstance(error, getattr(theirs, their_name))
     assert str(error) == "text"
     assert type(error).__name__ == name

@@ -35,14 +35,26 @@ def test_the_ten_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.match(r"redis://127\.0\.0\.1:\d+/0\n$", capsys.readouterr().out)
 
 
-def test_what_it_says_about_opening() -> None:
+def test_what_it_says_about_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every `kvcore.open(...)` in the README works as written."""
     import kvcore
+
+    monkeypatch.chdir(tmp_path)
 
     calls = set(re.findall(r"kvcore\.open\([^)]*\)", (ROOT / "README.md").read_text()))
     assert len(calls) >= 4
     for call in calls:
         eval(call, {"kvcore": kvcore}).close()
+
+
+def test_what_it_says_about_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import kvcore
+
+    monkeypatch.chdir(tmp_path)
+    (block,) = [block for block in BLOCKS if "app.kv" in block]
+    exec(block, {"kvcore": kvcore})
+    with kvcore.open("backup.rdb", readonly=True) as db:
+        assert db.get("k") == b"v"
 
 
 def test_the_example_for_tests(kvcore_url: str) -> None:
