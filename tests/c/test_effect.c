@@ -19,7 +19,7 @@ typedef struct recorder {
     kv_mem mem;
     kv_buf bytes; /* of all units, framed */
     kv_mutex lock;
-    uint64_t number, groups;
+    uint64_t number, groups, lost;
     int db;
     kv_session *waiting[8];
     uint64_t wanted[8];
@@ -28,7 +28,14 @@ typedef struct recorder {
 static uint64_t record(kv_journal *journal, uint32_t epoch, const kv_effects *effects) {
     recorder *r = (recorder *)(void *)journal;
     kv_mutex_lock(&r->lock);
-    CHECK(epoch != 0 && effects->count > 0 && !effects->bytes.failed && effects->bytes.len > 0);
+    CHECK(epoch != 0 && effects->count > 0);
+    if (effects->bytes.failed) { /* a part of it is of no use */
+        r->lost++;
+        uint64_t missing = ++r->number;
+        kv_mutex_unlock(&r->lock);
+        return missing;
+    }
+    CHECK(effects->bytes.len > 0);
     if (r->db != effects->first_db) {
         char number[24];
         int digits = snprintf(number, sizeof number, "%d", effects->first_db);
@@ -279,6 +286,40 @@ static void handed_over(void) {
     recorder_end(r);
 }
 
+/* Whichever allocation fails: what was done is in the log, or the journal knows that it is not; what was refused is in neither. */
+static void without_memory(void) {
+    kvcore_store *store = store_open("");
+    if (kvcore_fail_allocation(store, -1, 0) < 0) { /* not in this build */
+        kvcore_close(store);
+        return;
+    }
+    recorder *r = recorder_start(store);
+    char value[3000];
+    memset(value, 'v', sizeof value - 1);
+    value[sizeof value - 1] = 0;
+    static const char *const forms[] = {"SET k%d %s",     "GETSET k%d %s",           "RPUSH l%d %s", "HSET h%d %s 1", "SADD s%d %s",
+                                        "SPOP s%d 0%.0s", "HINCRBYFLOAT h%d f 1%.0s"};
+    for (size_t form = 0; form < sizeof forms / sizeof *forms; form++) {
+        for (int n = 1; n < 12; n++) {
+            client c = client_open(store); /* its room for effects has yet to grow */
+            uint64_t groups = r->groups, lost = r->lost;
+            char text[CLIENT_TEXT];
+            snprintf(text, sizeof text, forms[form], n, value);
+            (void)kvcore_fail_allocation(store, n, 0);
+            int outcome = client_send(&c, "%s", text);
+            (void)kvcore_fail_allocation(store, -1, 0);
+            bool refused = outcome != KVCORE_DONE || client_reply(&c)[0] == '-';
+            uint64_t told = r->groups - groups + r->lost - lost;
+            if (outcome == KVCORE_DONE) CHECK(refused ? told == 0 : told == 1 || form == 5);
+            client_close(&c);
+        }
+    }
+    CHECK(r->lost > 0 && r->groups > 0);
+    CHECK(kvcore_check(store));
+    kvcore_close(store);
+    recorder_end(r);
+}
+
 /* ---- the disk ---- */
 
 typedef struct disk {
@@ -509,6 +550,7 @@ int main(int argc, char **argv) {
     expired();
     by_itself();
     handed_over();
+    without_memory();
     gate();
     gated_connections();
     return 0;
