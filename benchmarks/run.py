@@ -58,7 +58,7 @@ class Part:
 
 PARTS = {
     "embedded": Part("embedded", "run", 130, 25),
-    "server": Part("server", "run", 540, 25),
+    "server": Part("server", "run", 780, 25),
     "memory": Part("memory", "run", 130, 20),
     "churn": Part("alloc", "churn", 60, 10),
     "hugepages": Part("alloc", "hugepages", 80, 5),

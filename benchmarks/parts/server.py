@@ -17,7 +17,7 @@ from typing import Any
 from kvcore.cli.bench.svg import BarGroup, BarPanel, bars
 
 from .common import Settings, Stolen, calmest, median, progress, save, say, spread
-from .servers import Server, commands, find, running, versions
+from .servers import RawConnection, Server, commands, find, running, versions
 
 CLIENTS = 64
 MEASURES = {"rps": "requests a second", "p99_ms": "p99, ms", "cpu_us": "CPU, µs an operation"}
@@ -53,6 +53,22 @@ def loads(settings: Settings) -> list[Load]:
     return [load for load in found if settings.wants(load.name)]
 
 
+def fill(server: Server, load: Load) -> None:
+    """Every key that valkey-benchmark may ask for, so that each GET finds one."""
+    raw = RawConnection(server.port)
+    value, chunk = b"x" * load.size, max(1, min(1000, (1 << 20) // load.size))
+    try:
+        for first in range(0, load.keys, chunk):
+            count = min(chunk, load.keys - first)
+            parts = b"".join(
+                b"$16\r\nkey:%012d\r\n$%d\r\n%b\r\n" % (number, load.size, value)
+                for number in range(first, first + count)
+            )
+            raw.run(b"*%d\r\n$4\r\nMSET\r\n%b" % (2 * count + 1, parts))
+    finally:
+        raw.close()
+
+
 def drive(program: str, server: Server, load: Load) -> dict[str, float]:
     """One run of valkey-benchmark: requests a second, p99 in ms, server CPU in us an operation."""
     words = [program, "-p", str(server.port), "-n", str(load.requests), "-P", str(load.pipeline), "-c", str(CLIENTS)]
@@ -79,10 +95,10 @@ def compare(wanted: dict[str, list[str]], todo: Sequence[Load], rounds: int, bas
             for load in todo:
                 for server in started:
                     with progress(f"{load.name}, round {turn + 1} of {rounds}, {server.name}"):
-                        if load.test != "get":
+                        if load.test == "get":
+                            fill(server, load)
+                        else:
                             server.do("FLUSHALL")
-                        elif not any(other.test == "set" and other.size == load.size for other in todo):
-                            drive(program, server, Load(load.size, load.keys, 16, "set", load.requests))
                         runs.setdefault((load, server.name), []).append(drive(program, server, load))
                         if load.size > 1000 and load.test != "set":
                             server.do("FLUSHALL")  # three lists of big values would not fit into memory together
