@@ -453,6 +453,7 @@ NOT_CALLED = {
     *("client_reply", "client_tracking", "client_tracking_on", "client_tracking_off"),
     *("delifeq", "commandlog_get", "commandlog_len", "commandlog_reset"),  # redis-py has no such methods
     *("latency_graph", "memory_malloc_stats", "lolwut", "memory_doctor", "latency_doctor"),  # texts: below
+    *("save", "bgsave", "bgrewriteaof", "lastsave"),  # of stores with files: below
     *("module_list", "command_docs", "command_info", "client_id", "latency_histogram"),  # below
     *("time", "client_list", "slowlog_get", "scan_iter", "sscan_iter", "hscan_iter", "zscan_iter"),  # above
 }
@@ -463,6 +464,14 @@ ANSWERS_OF_ITS_OWN = {"command_count", "config_rewrite", "client_setname", "clie
 def test_every_method_is_called() -> None:
     called = {name for name, *_ in [*CALLS, *OWN_VALUES]}
     assert public(Commands) - called == NOT_CALLED
+
+
+def test_a_store_in_memory_has_nothing_to_save() -> None:
+    with kvcore.open() as db:
+        for call in (db.save, db.bgsave, db.bgrewriteaof):
+            with pytest.raises(kvcore.ResponseError):
+                call()
+        assert isinstance(db.lastsave(), datetime)  # as redis-py gives it
 
 
 @pytest.fixture(scope="module")
