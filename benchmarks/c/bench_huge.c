@@ -28,7 +28,8 @@ static void run(kvcore_client *client, uint64_t keys, uint64_t calls, bool sets,
     }
     cpu = thread_ns() - cpu;
     wall = wall_ns() - wall;
-    printf("\"%s\": {\"cpu_ns\": %.1f, \"wall_ns\": %.1f}", sets ? "set" : "get", (double)cpu / (double)calls, (double)wall / (double)calls);
+    printf("\"%s\": {\"cpu_ns\": %.1f, \"wall_ns\": %.1f}", sets ? "set" : "get", (double)cpu / (double)calls,
+           (double)wall / (double)calls);
 }
 
 int main(int argc, char **argv) {

@@ -282,7 +282,7 @@ static kv_status rewrite_with(kv_keeper *k, kv_aof *aof, bool unlisted, bool in_
         atomic_store_explicit(&k->orphan_peak, r.result.orphan_peak, memory_order_relaxed);
         if (kv_setting(&k->engine->settings, KV_CFG_AOF_DISABLE_AUTO_GC) == 0) drop_history(k, &r.p);
         atomic_fetch_add_explicit(&k->rewrites, 1, memory_order_relaxed); /* last: who sees it finds the directory tidy */
-    } else if (r.listed && r.result.cut) { /* what n has is of before */
+    } else if (r.listed && r.result.cut) {                                /* what n has is of before */
         kv_aof_state state;
         kv_aof_state_of(aof, &state);
         kv_log_write(&k->engine->log, KV_LOG_NOTICE, "The log goes on in '%.*s'", (int)r.part_name.len, (const char *)r.part_name.ptr);
