@@ -20,7 +20,8 @@ typedef struct scene {
     kv_journal *journal;
     _Atomic int files, failures; /* "f0" ... are the log, in this order */
     _Atomic bool recovers, gave_up;
-    _Atomic size_t end[FILES]; /* of one that is not the last */
+    _Atomic bool by_another, inside; /* another thread recovers; the callback runs */
+    _Atomic size_t end[FILES];       /* of one that is not the last */
 } scene;
 
 static kv_mem mem;
@@ -41,6 +42,12 @@ static void on_failed(void *arg, int error) {
     scene *s = arg;
     CHECK(error != 0);
     s->failures++;
+    if (s->by_another) {
+        s->inside = true;
+        kv_stall_until(kv_mono_ns() + 50000000);
+        s->inside = false;
+        return;
+    }
     kv_aof_state state;
     kv_aof_state_of(s->aof, &state);
     CHECK(state.failed && atomic_load(&s->journal->refusal) != NULL);
@@ -506,6 +513,33 @@ static void poisoned(void) {
     clean_up(&s);
 }
 
+/* Whoever is told by the callback recovers before the callback has returned. That once went past the writer's thread, which then slept for ever. */
+static void told_in_the_callback(void) {
+    scene s;
+    begin(&s, KV_AOF_ALWAYS, true, 0);
+    s.by_another = true;
+    append(&s, 1, 1);
+    CHECK(s.journal->wait(s.journal, 1, UINT64_MAX));
+    s.fs->error = EIO;
+    s.fs->fail_at = 0;
+    s.fs->calls = 0;
+    append(&s, 2, 1);
+    while (!s.inside) kv_stall_until(kv_mono_ns() + 100000);
+    kv_aof_state state;
+    kv_aof_state_of(s.aof, &state);
+    CHECK(state.failed && state.clean);
+    s.end[0] = state.clean_size;
+    int fd = open_next(&s);
+    CHECK(fd >= 0 && kv_aof_recover(s.aof, fd, 0) == KV_OK && !s.inside);
+    for (uint64_t n = 3; n < 20; n++) {
+        append(&s, n, 1);
+        CHECK(s.journal->wait(s.journal, n, kv_mono_ns() + UINT64_C(20000000000)));
+    }
+    end(&s);
+    CHECK(read_live(&s) == 19);
+    clean_up(&s);
+}
+
 /* What the n-th failing call may do: whatever was said to be durable is there, and after a recovery everything is. */
 static bool one_failure(kv_aof_policy policy, int fail_at, int error, bool forever, bool short_first) {
     scene s;
@@ -719,6 +753,7 @@ int main(void) {
     swaps();
     limits();
     poisoned();
+    told_in_the_callback();
     failing_calls(KV_AOF_ALWAYS);
     failing_calls(KV_AOF_EVERYSEC);
     failing_calls(KV_AOF_NO);

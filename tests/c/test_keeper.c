@@ -222,10 +222,6 @@ static void failures(bool server) {
 }
 
 int main(void) {
-#if defined(__SANITIZE_THREAD__)
-    printf("left out: once in some twenty runs under the thread sanitizer it did not end, and why is not known yet\n");
-    return 0;
-#endif
     CHECK(mkdtemp(place) != NULL);
     snprintf(file, sizeof file, "%s/app.kv", place);
     for (int server = 0; server < 2; server++) {

@@ -167,6 +167,8 @@ int kv_thread_start(kv_thread *thread, const char *name, void (*run)(void *), vo
     return 0;
 }
 
+unsigned long kv_thread_self(void) { return (unsigned long)pthread_self(); }
+
 uint64_t kv_thread_cpu_ns(void) {
     struct timespec used;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);

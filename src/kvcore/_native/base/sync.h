@@ -97,6 +97,7 @@ typedef struct kv_thread {
 } kv_thread;
 int kv_thread_start(kv_thread *thread, const char *name, void (*run)(void *), void *arg);
 void kv_thread_join(kv_thread *thread);
-uint64_t kv_thread_cpu_ns(void); /* what the calling thread has used so far. A system call */
+unsigned long kv_thread_self(void); /* the calling thread, among those that run; never 0 */
+uint64_t kv_thread_cpu_ns(void);    /* what the calling thread has used so far. A system call */
 
 #endif

@@ -238,9 +238,10 @@ kv_status kv_aof_swap(kv_aof *aof, kv_aof_swap_fn *swap, void *arg) {
     return ask(aof, &job);
 }
 
-/* From `failed` there is nobody to ask: this is the writer's thread. */
+/* From `failed` there is nobody to ask: this is the writer's thread. Another one, which `failed` has told, may be quick and find it still in there: it
+ * asks like everybody. */
 static kv_status resume(kv_aof *aof, kv_aof_job *job) {
-    if (!atomic_load_explicit(&aof->in_failed, memory_order_acquire)) return ask(aof, job);
+    if (atomic_load_explicit(&aof->in_failed, memory_order_relaxed) != kv_thread_self()) return ask(aof, job);
     kv_status status = kvi_aof_resume(aof, job);
     if (status != KV_OK) errno = job->error;
     return status;

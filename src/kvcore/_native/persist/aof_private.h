@@ -78,10 +78,10 @@ struct kv_aof {
     kv_aof_pool pool;
     int error;
     /* end of what it guards */
-    _Atomic uint32_t work;     /* bumped for the writer's thread */
-    _Atomic uint32_t progress; /* bumped for who waits in kv_aof calls */
-    _Atomic bool in_failed;    /* the writer's thread is in the callback */
-    bool clean;                /* the rest: written by the writer's thread, read under the lock */
+    _Atomic uint32_t work;           /* bumped for the writer's thread */
+    _Atomic uint32_t progress;       /* bumped for who waits in kv_aof calls */
+    _Atomic unsigned long in_failed; /* the writer's thread (kv_thread_self) while it is in the callback, else 0 */
+    bool clean;                      /* the rest: written by the writer's thread, read under the lock */
     uint64_t clean_size, delayed_fsyncs, recovered, shown_size;
     int64_t last_fsync_ms;
     kv_aof_file file;

@@ -151,9 +151,9 @@ static void show(kv_aof *aof) {
 
 static void tell_failed(kv_aof *aof, int error) {
     if (aof->failed == NULL) return;
-    atomic_store_explicit(&aof->in_failed, true, memory_order_release);
+    atomic_store_explicit(&aof->in_failed, kv_thread_self(), memory_order_relaxed);
     aof->failed(aof->arg, error);
-    atomic_store_explicit(&aof->in_failed, false, memory_order_release);
+    atomic_store_explicit(&aof->in_failed, 0, memory_order_relaxed);
 }
 
 /* The file is given up. `rest`: what was to be written behind `kept`. A hole: bytes that are kept nowhere, and that nobody knows to be on the disk. */
