@@ -58,8 +58,8 @@ typedef struct crashfs {
     bool fd_append[CRASHFS_FDS];
     crashfs_op *ops;
     size_t op_count, op_cap;
-    _Atomic uint64_t *watched;
-    _Atomic int calls, fail_at, error; /* fail_at < 0: none */
+    _Atomic(_Atomic uint64_t *) watched; /* set while threads run */
+    _Atomic int calls, fail_at, error;   /* fail_at < 0: none */
     _Atomic bool forever, short_first;
     int opened;
 } crashfs;
@@ -102,7 +102,8 @@ static inline crashfs_op *crashfs_note(crashfs *fs, crashfs_kind kind, int inode
         CHECK(fs->ops != NULL);
     }
     crashfs_op *op = &fs->ops[fs->op_count++];
-    *op = (crashfs_op){.kind = kind, .inode = inode, .mark = fs->watched == NULL ? 0 : atomic_load(fs->watched)};
+    _Atomic uint64_t *watched = atomic_load(&fs->watched);
+    *op = (crashfs_op){.kind = kind, .inode = inode, .mark = watched == NULL ? 0 : atomic_load(watched)};
     return op;
 }
 
