@@ -27,7 +27,7 @@ struct kvcore_client {
 void kvi_say(char *error, size_t cap, kv_slice text) {
     if (cap == 0) return;
     size_t len = text.len < cap - 1 ? text.len : cap - 1;
-    memcpy(error, text.ptr, len);
+    if (len > 0) memcpy(error, text.ptr, len); /* an empty buffer has no memory yet */
     error[len] = 0;
 }
 

@@ -25,7 +25,7 @@ static kv_status merge_output_limits(kv_settings *settings, kv_slice text, kv_bu
     if (count_words(text) % 4 != 0) return refuse(error, "Wrong number of arguments in buffer limit configuration.");
     char *copy = kv_malloc(settings->mem, text.len + 1);
     if (copy == NULL) return KV_ENOMEM;
-    memcpy(copy, text.ptr, text.len);
+    if (text.len > 0) memcpy(copy, text.ptr, text.len);
     copy[text.len] = 0;
     kv_buf now;
     kv_buf_init(&now, settings->mem);
