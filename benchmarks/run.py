@@ -8,6 +8,7 @@ with commit, machine, date and command, under benchmarks/results; `report` makes
   run.py churn      what allocators hold after churn beyond what was asked for: our slabs, jemalloc, glibc's malloc
   run.py hugepages  random GETs and SETs with and without huge pages
   run.py longwork   what other clients notice while a server does something long
+  run.py persist    snapshots, what others notice of them, loading, the log's levels
   run.py cthreads   two threads of a C program beside one, and beside two that share nothing
   run.py growth     how long single calls take while tables grow and shrink
   run.py flat       what a call costs in stores of 10^4 to 10^7 keys
@@ -63,6 +64,7 @@ PARTS = {
     "churn": Part("alloc", "churn", 60, 0),
     "hugepages": Part("alloc", "hugepages", 80, 0),
     "longwork": Part("longwork", "run", 480, 30),
+    "persist": Part("persist", "run", 420, 0),
     "cthreads": Part("embed", "cthreads", 40, 5),
     "growth": Part("embed", "growth", 80, 5),
     "flat": Part("embed", "flat", 60, 5),

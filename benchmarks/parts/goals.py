@@ -120,6 +120,35 @@ def longwork(figures: Figures) -> Iterator[Goal]:
             yield Goal(f"others' p99.9 during {row['what']}", 2, row["during_us"]["p99.9"] / 1000, "ms")
 
 
+def persist(figures: Figures) -> Iterator[Goal]:
+    ratios = {row["what"]: row["by_valkey"] for row in figures["rows"] if row.get("by_valkey")}
+    for what, bound in (
+        ("load of the snapshot", 0.4),
+        ("load of base and log", 0.4),
+        ("snapshot while others write", 1.0),
+        ("snapshot under full write load", 1.0),
+    ):
+        if what in ratios:
+            yield Goal(f"{what}, by Valkey's", bound, ratios[what])
+    for part, row in figures["by_server"]["kvcore"].items():
+        what = "a snapshot" if part == "files" else f"a snapshot of the {part} that is written"
+        yield Goal(f"a writer's worst wait during {what}, beyond the idle worst", 1, row["beyond_idle_ms"], "ms")
+        if "extra_share" in row:
+            yield Goal("memory during a snapshot under full write load", 10, 100 * row["extra_share"], "%")
+    rates = {(row["server"], row["level"], row["pipeline"]): row["rps"] for row in figures.get("levels", ())}
+    for pipeline in (1, 16):
+        if ("kvcore", "none", pipeline) in rates:
+            share = rates["kvcore", "everysec", pipeline] / rates["kvcore", "none", pipeline]
+            yield Goal(f"SET with everysec by none, pipeline {pipeline}", 0.85, share, least=True)
+        if ("valkey", "always", pipeline) in rates:
+            share = rates["kvcore", "always", pipeline] / rates["valkey", "always", pipeline]
+            yield Goal(f"SET with always, 64 clients, pipeline {pipeline}, by Valkey", 1.0, share, least=True)
+    if "in_process" in figures:
+        times = figures["in_process"]
+        share = times["none"]["ns"] / times["everysec"]["ns"]
+        yield Goal("SET in the process with everysec by none", 0.85, share, least=True)
+
+
 GOALS: Mapping[str, Callable[[Figures], Iterator[Goal]]] = {
     "server": server,
     "embedded": embedded,
@@ -130,6 +159,7 @@ GOALS: Mapping[str, Callable[[Figures], Iterator[Goal]]] = {
     "churn": churn,
     "hugepages": hugepages,
     "longwork": longwork,
+    "persist": persist,
 }
 
 

@@ -86,10 +86,10 @@ QUICK = ("lrange", "hgetall", "del-hash", "flushall", "expire")
 class Probe:
     """The probe as a process, from `with` to its end; then `samples` are (due ns, latency ns, own delay ns)."""
 
-    def __init__(self, server: Server, rate: int) -> None:
-        self.out = Path(server.folder.name) / "probe"
+    def __init__(self, server: Server, rate: int, what: str = "mixed", count: int = 1000) -> None:
+        self.out = server.folder / "probe"
         program = Path(__file__).with_name("probe.py")
-        arguments = [sys.executable, str(program), str(server.port), str(rate), str(self.out)]
+        arguments = [sys.executable, str(program), str(server.port), str(rate), str(self.out), what, str(count)]
         self.process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.samples: list[tuple[int, int, int]] = []
 

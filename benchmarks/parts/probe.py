@@ -1,6 +1,6 @@
 """A client that asks at a fixed rate and notes how long each answer took, counted from when it was due.
 
-    python probe.py PORT RATE OUT    prints `ready`, runs until its standard input closes, then writes OUT
+    python probe.py PORT RATE OUT [WHAT [COUNT]]    prints `ready`, runs until its standard input closes, writes OUT
 
 Every request has a time at which it is due, is sent then even if earlier ones still wait for their answers, and its
 wait counts from then: nothing is left out because the server happened to be busy (no coordinated omission). OUT holds
@@ -9,7 +9,8 @@ and how much of it passed before this program, asleep with nothing else to do, w
 
 It runs in a process of its own, without a garbage collector, with a real-time priority where that is allowed, and
 wakes without the kernel's timer slack. Several connections take turns, so that a server with several threads is seen
-whole; half of them GET, half of them SET.
+whole. WHAT is `mixed` (half of them GET, half of them SET), or a writer all over what is there: `set` of COUNT keys,
+`hash`, `zset` or `list`, which change elements of the key `big` that has COUNT of them.
 """
 
 from __future__ import annotations
@@ -30,25 +31,36 @@ NAMES = 1000
 PR_SET_TIMERSLACK = 29
 
 
-def requests(kind: int) -> list[bytes]:
-    """GETs (0) or SETs (1) of NAMES keys."""
-    found = []
-    for number in range(NAMES):
-        key = b"probe:%06d" % number
-        if kind:
-            found.append(b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$32\r\n%b\r\n" % (len(key), key, b"v" * 32))
-        else:
-            found.append(b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key))
-    return found
+def words(*parts: bytes) -> bytes:
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
+
+
+def requests(what: str, count: int) -> list[bytes]:
+    """NAMES requests. Those of the writers are spread evenly over COUNT elements, in an order that jumps about."""
+    value = b"v" * 32
+    places = [number * 7919 % NAMES * (count // NAMES or 1) for number in range(NAMES)]
+    if what == "get":
+        return [words(b"GET", b"probe:%06d" % number) for number in range(NAMES)]
+    if what == "probe":
+        return [words(b"SET", b"probe:%06d" % number, value) for number in range(NAMES)]
+    if what == "set":
+        return [words(b"SET", b"key:%012d" % place, value) for place in places]
+    if what == "hash":
+        return [words(b"HSET", b"big", b"element:%08d" % place, b"w" * 16) for place in places]
+    if what == "zset":
+        return [words(b"ZADD", b"big", b"%d" % (place // 2), b"element:%08d" % place) for place in places]
+    if what == "list":
+        return [words(b"LSET", b"big", b"%d" % place, b"changed:%08d" % place) for place in places]
+    raise SystemExit(f"probe.py: {what} is not mixed, set, hash, zset or list")
 
 
 class Line:
     """One connection: what it has asked and waits for. It asks on whether or not the answers before have come."""
 
-    def __init__(self, port: int, kind: int) -> None:
+    def __init__(self, port: int, what: str, count: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), 900)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.requests = requests(kind)
+        self.requests = requests(what, count)
         self.waiting: deque[tuple[int, int]] = deque()  # (due, own delay) of requests that are under way
         self.rest = b""
 
@@ -60,31 +72,33 @@ class Line:
         self.socket.sendall(self.requests[number % NAMES])
 
     def hear(self) -> int:
-        """Take what has come; how many answers are complete: +OK, a missing value, or one of 32 bytes."""
+        """Take what has come; how many answers are complete: +OK, a number, a missing value, or one of 32 bytes."""
         more = self.socket.recv(65536)
         if not more:
             raise ConnectionError("the server closed the connection")
         data = self.rest + more
         at = answers = 0
         while at < len(data):
-            size = 39 if data.startswith(b"$32", at) else 5
-            if len(data) - at < max(size, 3):
-                break
-            if data[at : at + 1] not in (b"+", b"$"):
+            if data[at : at + 1] not in (b"+", b"$", b":"):
                 raise RuntimeError(repr(data[at : at + 100]))
-            at += size
+            line = data.find(b"\n", at) + 1
+            end = line + 34 if data.startswith(b"$32", at) else line
+            if not line or end > len(data):
+                break
+            at = end
             answers += 1
         self.rest = data[at:]
         return answers
 
 
-def main(port: int, rate: int, out: str) -> None:
+def main(port: int, rate: int, out: str, what: str = "mixed", count: int = NAMES) -> None:
     with contextlib.suppress(PermissionError):  # it sleeps nearly all the time, so this takes nothing from the server
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
     gc.disable()
     clock = time.monotonic_ns
-    lines = [Line(port, number & 1) for number in range(CONNECTIONS)]
+    kinds = ("get", "probe") if what == "mixed" else (what,)
+    lines = [Line(port, kinds[number % len(kinds)], count) for number in range(CONNECTIONS)]
     for number in range(200):
         line = lines[number % CONNECTIONS]
         line.ask(number, 0, 0)
@@ -121,4 +135,4 @@ def main(port: int, rate: int, out: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], *sys.argv[4:5], *map(int, sys.argv[5:6]))

@@ -15,6 +15,7 @@ from .common import RESULTS, ROOT, Settings, say
 
 BEGIN, END = "<!-- benchmarks: written by `make bench` -->", "<!-- benchmarks: end -->"
 PLAIN = {
+    "persist": "Keeping data",
     "cthreads": "C threads",
     "growth": "Single calls while tables grow",
     "flat": "Flat with size",

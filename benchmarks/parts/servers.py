@@ -61,18 +61,24 @@ class Server:
     """A running server on a free port of its own, with a client connected.
 
     `nice` below 0 puts it before other programs of the machine, where that is allowed: for latencies that are to be
-    the server's and not those of what else runs. All servers of a comparison are treated alike.
+    the server's and not those of what else runs. All servers of a comparison are treated alike. `folder`: where its
+    files are, kept when it stops; without one it has a folder of its own, which goes with it. `start_s`: how long it
+    took until it answered PING, which is after it has loaded what is in its folder.
     """
 
-    def __init__(self, name: str, words: Sequence[str], timeout: float = 60, nice: int = 0) -> None:
+    def __init__(
+        self, name: str, words: Sequence[str], timeout: float = 60, nice: int = 0, folder: str | None = None
+    ) -> None:
         self.name = name
+        begun = time.perf_counter()
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
-        self.folder = tempfile.TemporaryDirectory(prefix="kvcore-bench-")
-        self.words = [word.format(port=self.port, dir=self.folder.name) for word in words]
+        self._own = None if folder else tempfile.TemporaryDirectory(prefix="kvcore-bench-")
+        self.folder = Path(folder or (self._own.name if self._own else "."))
+        self.words = [word.format(port=self.port, dir=self.folder) for word in words]
         # Its output goes to a file: a pipe that nobody reads would fill up and stop it.
-        with open(Path(self.folder.name) / "log", "wb") as log:
+        with open(self.folder / "log", "wb") as log:
             self.process = subprocess.Popen(self.words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if nice:
             with suppress(PermissionError):
@@ -82,6 +88,7 @@ class Server:
             try:
                 self.client = Client(self.url, timeout=900)
                 self.client.must("PING")
+                self.start_s = time.perf_counter() - begun
                 return
             except Exception as error:
                 if self.process.poll() is not None or time.monotonic() > deadline:
@@ -94,7 +101,7 @@ class Server:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def last_words(self) -> str:
-        return (Path(self.folder.name) / "log").read_text(errors="replace")[-600:]
+        return (self.folder / "log").read_text(errors="replace")[-600:]
 
     def do(self, *words: str | bytes | int | float) -> Any:
         return self.client.must(*words)
@@ -116,7 +123,8 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.folder.cleanup()
+        if self._own:
+            self._own.cleanup()
 
 
 @contextmanager

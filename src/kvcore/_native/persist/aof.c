@@ -64,7 +64,7 @@ static uint64_t append(kv_journal *journal, uint32_t epoch, const kv_effects *ef
         atomic_fetch_add_explicit(&aof->engine->mail_bytes, added, memory_order_relaxed); /* eviction cannot help against these bytes */
         if (aof->pending > aof->limit) atomic_store_explicit(&journal->full, true, memory_order_release);
     }
-    wake = wake || aof->asleep;
+    wake = wake || (aof->asleep && number >= aof->wake_at);
     if (wake) aof->asleep = false;
     kv_mutex_unlock(&aof->lock);
     if (wake) bump(&aof->work);

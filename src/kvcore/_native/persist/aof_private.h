@@ -49,6 +49,11 @@ typedef struct kv_aof_file {
     size_t kept_bytes;
     uint64_t reach;    /* when all that was taken is durable, so is this number */
     uint64_t since_ns; /* of the first write after the last sync */
+    /* Gathering, with KV_AOF_ALWAYS (aof_writer.c). */
+    uint64_t sync_ns;   /* what a sync takes, a moving average */
+    uint64_t in_round;  /* units of the last round; 0: gathered for already */
+    uint64_t expected;  /* units that the next round waits for */
+    unsigned skip, off; /* rounds for which it does not wait: left, and of the last time */
 } kv_aof_file;
 
 struct kv_aof {
@@ -67,6 +72,8 @@ struct kv_aof {
     uint32_t cut_epoch;       /* 0: no cut */
     uint64_t cut_number;      /* the last number when the last cut ended; what is not newer, its snapshot has */
     uint64_t number;          /* the last one given */
+    uint64_t taken;           /* the last one that the writer has taken */
+    uint64_t wake_at;         /* asleep: not to be woken for a lower number */
     uint64_t lost;            /* the first one whose effects are missing; 0: none */
     bool lost_in_cut, lost_told;
     bool cut_in_memory; /* the log was broken when the last cut ended: `now` is what came after it */

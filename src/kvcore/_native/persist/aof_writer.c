@@ -2,7 +2,8 @@
  *
  *     take what was appended -> write it, a line behind each piece -> sync when the policy says so -> what somebody asked for -> wait
  *
- * always: each round is one group commit; while a sync runs, the next round's groups gather. everysec, no: a round every few milliseconds while there is
+ * always: each round is one group commit; while a sync runs, the next round's groups gather, and who was answered is waited for a moment (gather).
+ * everysec, no: a round every few milliseconds while there is
  * traffic, so that what a killed process loses is what came in that time; with everysec a sync a second after the first write, or when a quarter of the
  * limit waits for it.
  *
@@ -16,7 +17,7 @@
 #include "persist/aof_private.h"
 #include "persist/crc32c.h"
 
-enum { SLOW_NS = 1000000000, SHARE_KEPT = 4, INTERRUPTS = 100 };
+enum { SLOW_NS = 1000000000, SHARE_KEPT = 4, INTERRUPTS = 100, GATHER_NS = 1000000, GATHER_OFF = 63 };
 
 /* ---- writing ---- */
 
@@ -26,10 +27,12 @@ static int sync_file(kv_aof *aof) {
     for (int i = 0; rc < 0 && errno == EINTR && i < INTERRUPTS; i++)
         rc = aof->vfs->fdatasync(aof->vfs, aof->file.fd); /* not a failure yet */
     if (rc < 0) return -1;
+    uint64_t taken = kv_mono_ns() - begun;
+    aof->file.sync_ns = (3 * aof->file.sync_ns + taken) / 4;
     aof->file.synced = aof->file.size;
     aof->file.dirty = false;
     kv_mutex_lock(&aof->lock);
-    if (kv_mono_ns() - begun > SLOW_NS) aof->delayed_fsyncs++;
+    if (taken > SLOW_NS) aof->delayed_fsyncs++;
     aof->last_fsync_ms = kv_clock_ms(&aof->engine->clock);
     kv_mutex_unlock(&aof->lock);
     return 0;
@@ -360,13 +363,61 @@ static bool take(kv_aof *aof, round_of *r) {
         r->list = kv_aof_stream_take(&aof->now);
         uint64_t reach = aof->cut_epoch != 0 && aof->later.pieces.first != NULL ? aof->later.first - 1 : aof->number;
         aof->file.reach = aof->lost != 0 && reach >= aof->lost ? aof->lost - 1 : reach;
+        aof->file.in_round = aof->number - aof->taken;
+        aof->taken = aof->number;
     }
     r->tell = aof->lost != 0 && !aof->lost_told;
     if (r->tell) aof->lost_told = true;
     bool something = r->list.first != NULL || r->job != NULL || r->tell;
     aof->asleep = !something && r->phase == KV_AOF_OPEN;
+    aof->wake_at = 0;
     kv_mutex_unlock(&aof->lock);
     return something;
+}
+
+/* Does the next round wait for more? Those that a sync has released come back at once as a rule, each with its next unit, while those that came during
+ * the sync are there already: a round for these alone and the next one for the others would let everybody wait for two syncs a unit. The lock is held. */
+static bool is_short(kv_aof *aof) {
+    kv_aof_file *f = &aof->file;
+    uint64_t there = aof->number - aof->taken;
+    if (aof->phase != KV_AOF_OPEN || aof->job != NULL || aof->cut_epoch != 0 || there == 0) return false;
+    return there < f->expected;
+}
+
+/* Sleeps until they are there: as long as more come in each quarter of a sync's time, for a whole one at most. When they did not come (clients with other things to do), the next rounds do not wait, twice as
+ * many each time. */
+static void gather(kv_aof *aof) {
+    kv_aof_file *f = &aof->file;
+    kv_mutex_lock(&aof->lock);
+    if (f->in_round > 0) f->expected = f->in_round + aof->number - aof->taken;
+    f->in_round = 0;
+    bool waits = is_short(aof);
+    kv_mutex_unlock(&aof->lock);
+    if (!waits) return;
+    if (f->skip > 0) {
+        f->skip--;
+        return;
+    }
+    uint64_t now = kv_mono_ns(), most = now + (f->sync_ns < GATHER_NS ? f->sync_ns : GATHER_NS), until = now + f->sync_ns / 4, last = 0;
+    bool in_time = true;
+    while (waits && in_time) {
+        uint32_t seen = atomic_load_explicit(&aof->work, memory_order_acquire);
+        kv_mutex_lock(&aof->lock);
+        uint64_t number = aof->number;
+        waits = aof->asleep = is_short(aof);
+        aof->wake_at = aof->taken + f->expected;
+        kv_mutex_unlock(&aof->lock);
+        if (!waits) break;
+        now = kv_mono_ns();
+        if (now >= until) { /* they are still coming: a quarter more */
+            in_time = number != last && now < most;
+            until = now + f->sync_ns / 4;
+        }
+        last = number;
+        if (in_time) (void)kv_wait_word(&aof->work, seen, until);
+    }
+    f->off = in_time ? 0 : f->off * 2 + 1 < GATHER_OFF ? f->off * 2 + 1 : GATHER_OFF;
+    f->skip = f->off;
 }
 
 static void write_round(kv_aof *aof, round_of *r, kv_aof_policy policy) {
@@ -385,8 +436,9 @@ void kvi_aof_run(void *arg) {
     for (bool ends = false; !ends;) {
         uint32_t seen = atomic_load_explicit(&aof->work, memory_order_acquire);
         round_of r;
-        bool something = take(aof, &r);
         kv_aof_policy policy = (kv_aof_policy)atomic_load_explicit(&aof->policy, memory_order_relaxed);
+        if (policy == KV_AOF_ALWAYS) gather(aof);
+        bool something = take(aof, &r);
         bool wrote = r.list.first != NULL;
         if (r.phase == KV_AOF_OPEN) write_round(aof, &r, policy);
         if (r.phase == KV_AOF_POISONED && aof->file.kept.first != NULL) kvi_aof_drop(aof, &aof->file.kept);
