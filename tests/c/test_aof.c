@@ -89,7 +89,7 @@ static void end(scene *s) {
     kv_aof_destroy(s->aof);
     s->aof = NULL;
     s->fs->watched = NULL;
-    CHECK(s->fs->opened == 0);
+    CHECK(s->fs->opened == 0 && atomic_load(&s->engine->mail_bytes) == 0);
 }
 
 static void clean_up(scene *s) {

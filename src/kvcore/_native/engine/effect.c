@@ -14,10 +14,17 @@ void kvi_effects_open(kv_ctx *c, kv_effects *effects) {
     c->unit->effects = effects;
 }
 
-static uint8_t *put_head(uint8_t *to, char kind, size_t number) {
+/* Writes up to HEAD_MAX bytes, of which the first are the head; there is room for that. */
+static inline uint8_t *put_head(uint8_t *to, char kind, size_t number) {
+    if (number < 100) { /* nearly always: in one store, and without a call */
+        bool two = number >= 10;
+        uint64_t digits = two ? ('0' + number / 10) | ('0' + number % 10) << 8 : '0' + number;
+        uint64_t head = (uint64_t)(uint8_t)kind | digits << 8 | (uint64_t)('\r' | '\n' << 8) << (two ? 24 : 16);
+        memcpy(to, &head, sizeof head); /* little-endian machines only */
+        return to + (two ? 5 : 4);
+    }
     *to++ = (uint8_t)kind;
-    if (number < 10) *to++ = (uint8_t)('0' + number); /* nearly always */
-    else to += kv_format_u64((char *)to, number);
+    to += kv_format_u64((char *)to, number);
     *to++ = '\r';
     *to++ = '\n';
     return to;

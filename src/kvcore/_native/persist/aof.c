@@ -15,7 +15,7 @@
 #include "engine/dispatch.h"
 #include "persist/aof_private.h"
 
-enum { LIMIT = 64 * 1024 * 1024, WAKES = 64 };
+enum { LIMIT = 64 * 1024 * 1024, WAKES = 64, COUNT_STEP = 64 * 1024 };
 
 #define MISCONF "MISCONF Errors writing to the AOF file: "
 
@@ -51,6 +51,12 @@ static bool lose(kv_aof *aof, uint64_t number) {
     return true;
 }
 
+/* Eviction cannot help against these bytes: it is told of them, in steps, for it would be one more atomic operation in every append. The lock is held. */
+static void count(kv_aof *aof) {
+    atomic_fetch_add_explicit(&aof->engine->mail_bytes, aof->pending - aof->counted, memory_order_relaxed); /* may wrap */
+    aof->counted = aof->pending;
+}
+
 static uint64_t append(kv_journal *journal, uint32_t epoch, const kv_effects *effects) {
     kv_aof *aof = aof_of(journal);
     kv_mutex_lock(&aof->lock);
@@ -61,7 +67,7 @@ static uint64_t append(kv_journal *journal, uint32_t epoch, const kv_effects *ef
         kv_aof_stream *stream = aof->cut_epoch != 0 && epoch == aof->cut_epoch ? &aof->later : &aof->now;
         if (effects->bytes.failed || !kv_aof_stream_add(stream, &aof->pool, effects, number, &added)) wake = lose(aof, number);
         aof->pending += added;
-        atomic_fetch_add_explicit(&aof->engine->mail_bytes, added, memory_order_relaxed); /* eviction cannot help against these bytes */
+        if (aof->pending > aof->counted + COUNT_STEP) count(aof);
         if (aof->pending > aof->limit) atomic_store_explicit(&journal->full, true, memory_order_release);
     }
     wake = wake || (aof->asleep && number >= aof->wake_at);
@@ -162,15 +168,25 @@ void kvi_aof_wake(kv_aof *aof) {
 
 void kvi_aof_drop(kv_aof *aof, kv_aof_list *list) {
     size_t bytes = 0;
+    kv_aof_list unwanted = {0};
+    for (const kv_aof_piece *piece = list->first; piece != NULL; piece = piece->next) bytes += piece->len;
     kv_mutex_lock(&aof->lock);
-    for (kv_aof_piece *piece; (piece = kv_aof_list_pop(list)) != NULL;) {
-        bytes += piece->len;
-        kv_aof_pool_put(&aof->pool, piece);
-    }
+    for (kv_aof_piece *piece; (piece = kv_aof_list_pop(list)) != NULL;)
+        if (!kv_aof_pool_put(&aof->pool, piece)) kv_aof_list_add(&unwanted, piece);
     aof->pending -= bytes;
-    atomic_fetch_sub_explicit(&aof->engine->mail_bytes, bytes, memory_order_relaxed);
+    if (aof->pending < aof->counted) count(aof);
     if (aof->pending <= aof->limit / 2) atomic_store_explicit(&aof->journal.full, false, memory_order_release);
     kv_mutex_unlock(&aof->lock);
+    for (kv_aof_piece *piece; (piece = kv_aof_list_pop(&unwanted)) != NULL;) kv_free(aof->mem, piece);
+}
+
+void kvi_aof_spare(kv_aof *aof) {
+    for (kv_aof_piece *piece;; kv_free(aof->mem, piece)) {
+        kv_mutex_lock(&aof->lock);
+        piece = kv_aof_pool_spare(&aof->pool);
+        kv_mutex_unlock(&aof->lock);
+        if (piece == NULL) return;
+    }
 }
 
 /* ---- asking the writer's thread ---- */

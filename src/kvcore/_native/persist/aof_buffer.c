@@ -7,7 +7,8 @@
 enum {
     PIECE = 256 * 1024,
     USUAL = PIECE - (int)sizeof(kv_aof_piece) - KV_AOF_LINE_MAX,
-    POOL_MOST = 8,
+    POOL_MOST = 64, /* 16 MiB: what is under way between two syncs of a busy log */
+    POOL_IDLE = 4,
     FRAME_MAX = KV_AOF_SELECT_MAX + 32 /* MULTI, EXEC */
 };
 
@@ -45,14 +46,20 @@ static kv_aof_piece *piece_new(kv_aof_pool *pool, size_t need) {
     return piece;
 }
 
-void kv_aof_pool_put(kv_aof_pool *pool, kv_aof_piece *piece) {
-    if (piece->cap != USUAL || pool->count == POOL_MOST) {
-        kv_free(pool->mem, piece);
-        return;
-    }
+bool kv_aof_pool_put(kv_aof_pool *pool, kv_aof_piece *piece) {
+    if (piece->cap != USUAL || pool->count == POOL_MOST) return false;
     piece->next = pool->free;
     pool->free = piece;
     pool->count++;
+    return true;
+}
+
+kv_aof_piece *kv_aof_pool_spare(kv_aof_pool *pool) {
+    kv_aof_piece *piece = pool->count > POOL_IDLE ? pool->free : NULL;
+    if (piece == NULL) return NULL;
+    pool->free = piece->next;
+    pool->count--;
+    return piece;
 }
 
 void kv_aof_pool_clear(kv_aof_pool *pool) {

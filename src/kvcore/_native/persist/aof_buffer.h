@@ -46,8 +46,10 @@ kv_aof_piece *kv_aof_list_pop(kv_aof_list *list);
 
 /* Bytes of memory that a piece takes. */
 size_t kv_aof_piece_bytes(const kv_aof_piece *piece);
-/* Into the pool, or free. */
-void kv_aof_pool_put(kv_aof_pool *pool, kv_aof_piece *piece);
+/* False: the pool does not want it, the caller frees it. That is not done in here, under the log's lock: giving memory back may take the system long. */
+bool kv_aof_pool_put(kv_aof_pool *pool, kv_aof_piece *piece);
+/* One that an idle log need not keep, for the caller to free; NULL: none. */
+kv_aof_piece *kv_aof_pool_spare(kv_aof_pool *pool);
 void kv_aof_pool_clear(kv_aof_pool *pool);
 
 /* "*2 select db": what a file needs in which a piece with this db comes first. Returns its length. */

@@ -76,9 +76,9 @@ struct kv_aof {
     uint64_t wake_at;         /* asleep: not to be woken for a lower number */
     uint64_t lost;            /* the first one whose effects are missing; 0: none */
     bool lost_in_cut, lost_told;
-    bool cut_in_memory; /* the log was broken when the last cut ended: `now` is what came after it */
-    size_t pending;
-    bool asleep; /* the writer waits for the next append */
+    bool cut_in_memory;      /* the log was broken when the last cut ended: `now` is what came after it */
+    size_t pending, counted; /* bytes in memory; of them, those that the engine knows of */
+    bool asleep;             /* the writer waits for the next append */
     kv_aof_job *job;
     kv_aof_waiter *waiters;
     size_t waiter_count, waiter_cap;
@@ -106,5 +106,7 @@ void kvi_aof_wake(kv_aof *aof);
 const char *kvi_aof_text(int error);
 /* Frees a list of pieces that are not pending any more. No lock held. */
 void kvi_aof_drop(kv_aof *aof, kv_aof_list *list);
+/* Gives back memory that a log without traffic need not keep. No lock held. */
+void kvi_aof_spare(kv_aof *aof);
 
 #endif

@@ -101,8 +101,9 @@ static void keep(kv_aof *aof, kv_aof_piece *piece) {
     last->len += piece->len;
     last->last = piece->last;
     kv_mutex_lock(&aof->lock);
-    kv_aof_pool_put(&aof->pool, piece);
+    bool wanted = kv_aof_pool_put(&aof->pool, piece);
     kv_mutex_unlock(&aof->lock);
+    if (!wanted) kv_free(aof->mem, piece);
 }
 
 /* Writes all of the list, which moves to `kept`. On failure the rest stays in it. */
@@ -444,8 +445,9 @@ void kvi_aof_run(void *arg) {
         if (r.phase == KV_AOF_POISONED && aof->file.kept.first != NULL) kvi_aof_drop(aof, &aof->file.kept);
         if (r.tell) tell_failed(aof, ENOMEM);
         if (r.job != NULL) ends = run_job(aof, r.job);
-        else if (!something)
+        else if (!something) {
+            if (r.phase == KV_AOF_OPEN && aof->file.kept.first == NULL) kvi_aof_spare(aof);
             (void)kv_wait_word(&aof->work, seen, r.phase == KV_AOF_OPEN && aof->file.fd >= 0 ? due(aof, policy) : UINT64_MAX);
-        else if (wrote && policy != KV_AOF_ALWAYS) (void)kv_wait_word(&aof->work, seen, kv_mono_ns() + KV_AOF_TICK_NS);
+        } else if (wrote && policy != KV_AOF_ALWAYS) (void)kv_wait_word(&aof->work, seen, kv_mono_ns() + KV_AOF_TICK_NS);
     }
 }
