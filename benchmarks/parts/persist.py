@@ -209,7 +209,7 @@ def levels(wanted: dict[str, list[str]], settings: Settings) -> list[dict[str, A
 
 
 def in_process(settings: Settings) -> dict[str, dict[str, float]]:
-    """SETs from one Python thread into a file, ns each, by level; the levels take turns. Without compaction, as above."""
+    """SETs from one Python thread into a file, ns each, by level, which take turns; without compaction."""
     import kvcore
 
     count = settings.count(1_000_000, 200_000, 1000)
