@@ -304,3 +304,20 @@ def test_damage_is_refused_by_name(tmp_path: Path) -> None:
     part.with_suffix(".gone").rename(part)
     with serving(tmp_path, *LOG) as connection:
         assert connection.must("DBSIZE").value
+
+
+def test_what_was_told_to_have_begun_is_in_progress(tmp_path: Path) -> None:
+    """Whoever polls INFO after BGSAVE took a snapshot that had not begun yet for one that had ended."""
+    with serving(tmp_path, *LOG) as connection:
+        fill(connection)
+        for command, field, count in (
+            ("BGSAVE", "rdb_bgsave_in_progress", "rdb_saves"),
+            ("BGREWRITEAOF", "aof_rewrite_in_progress", "aof_rewrites"),
+        ):
+            for _ in range(50):
+                done = int(info(connection)[count])
+                assert connection.must(command).data.endswith(b"started")
+                after = info(connection)
+                assert after[field] == "1" or int(after[count]) == done + 1
+                until(partial(told, connection, field, "0"), command)
+                assert int(info(connection)[count]) == done + 1

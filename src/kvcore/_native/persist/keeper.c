@@ -39,6 +39,14 @@ void kvi_keeper_release(kv_keeper *k) {
     kv_wake_word(&k->doing, true);
 }
 
+/* For a client that is told that it has begun. */
+static void want_now(kv_keeper *k, uint32_t what) {
+    atomic_fetch_or_explicit(&k->asked, what, memory_order_release);
+    kvi_keeper_want(k, what);
+}
+
+static void begun(kv_keeper *k, uint32_t what) { atomic_fetch_and_explicit(&k->asked, ~what, memory_order_release); }
+
 void kvi_keeper_want(kv_keeper *k, uint32_t what) {
     atomic_fetch_or_explicit(&k->wants, what, memory_order_release);
     atomic_fetch_add_explicit(&k->bell, 1, memory_order_release);
@@ -86,7 +94,9 @@ static kv_status save_now(kv_keeper *k, kv_buf *reason) {
 }
 
 static void save_in_background(kv_keeper *k) {
-    if (!kvi_keeper_claim(k, KV_WORK_BGSAVE, false)) return;
+    bool mine = kvi_keeper_claim(k, KV_WORK_BGSAVE, false);
+    begun(k, KV_WANT_SAVE);
+    if (!mine) return; /* a SAVE came before */
     kv_buf reason;
     kv_buf_init(&reason, k->mem);
     int64_t since = kvi_keeper_now_s(k);
@@ -102,8 +112,10 @@ static void save_in_background(kv_keeper *k) {
 static void rewrite_in_background(kv_keeper *k) {
     if (!kvi_keeper_claim(k, KV_WORK_REWRITE, false)) {
         kvi_keeper_want(k, KV_WANT_REWRITE); /* when the other work is done */
+        begun(k, KV_WANT_REWRITE);
         return;
     }
+    begun(k, KV_WANT_REWRITE);
     kv_buf reason;
     kv_buf_init(&reason, k->mem);
     int64_t since = kvi_keeper_now_s(k);
@@ -316,8 +328,9 @@ static bool ask_save(void *arg, kv_buf *reason) {
 static bool ask_bgsave(void *arg, bool schedule, const char **status, kv_buf *reason) {
     kv_keeper *k = arg;
     if (!may_write(k, reason) || !fits(kvi_keeper_start(k) ? KV_OK : KV_ENOMEM, reason)) return false;
-    uint32_t doing = atomic_load_explicit(&k->doing, memory_order_relaxed);
-    if (doing == KV_WORK_BGSAVE || doing == KV_WORK_SAVE) {
+    bool asked = (atomic_load_explicit(&k->asked, memory_order_acquire) & KV_WANT_SAVE) != 0;
+    uint32_t doing = atomic_load_explicit(&k->doing, memory_order_acquire);
+    if (asked || doing == KV_WORK_BGSAVE || doing == KV_WORK_SAVE) {
         kv_buf_printf(reason, "Background save already in progress");
         return false;
     }
@@ -330,8 +343,8 @@ static bool ask_bgsave(void *arg, bool schedule, const char **status, kv_buf *re
             return false;
         }
         *status = "Background saving scheduled";
-    }
-    kvi_keeper_want(k, KV_WANT_SAVE);
+        kvi_keeper_want(k, KV_WANT_SAVE);
+    } else want_now(k, KV_WANT_SAVE);
     return true;
 }
 
@@ -343,6 +356,7 @@ static bool ask_cancel(void *arg, const char **status, kv_buf *reason) {
         return true;
     }
     if ((atomic_fetch_and_explicit(&k->wants, ~(uint32_t)KV_WANT_SAVE, memory_order_relaxed) & KV_WANT_SAVE) != 0) {
+        begun(k, KV_WANT_SAVE); /* or will not */
         *status = "Scheduled background saving cancelled";
         return true;
     }
@@ -353,13 +367,15 @@ static bool ask_cancel(void *arg, const char **status, kv_buf *reason) {
 static bool ask_rewrite(void *arg, const char **status, kv_buf *reason) {
     kv_keeper *k = arg;
     if (!may_write(k, reason) || !fits(kvi_keeper_start(k) ? KV_OK : KV_ENOMEM, reason)) return false;
-    uint32_t doing = atomic_load_explicit(&k->doing, memory_order_relaxed);
-    if (doing == KV_WORK_REWRITE) {
+    bool asked = (atomic_load_explicit(&k->asked, memory_order_acquire) & KV_WANT_REWRITE) != 0;
+    uint32_t doing = atomic_load_explicit(&k->doing, memory_order_acquire);
+    if (asked || doing == KV_WORK_REWRITE) {
         kv_buf_printf(reason, "Background append only file rewriting already in progress");
         return false;
     }
     *status = doing == KV_WORK_NONE ? "Background append only file rewriting started" : "Background append only file rewriting scheduled";
-    kvi_keeper_want(k, KV_WANT_REWRITE);
+    if (doing == KV_WORK_NONE) want_now(k, KV_WANT_REWRITE);
+    else kvi_keeper_want(k, KV_WANT_REWRITE);
     return true;
 }
 

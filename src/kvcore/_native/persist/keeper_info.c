@@ -12,9 +12,11 @@ typedef struct numbers {
 } numbers;
 
 static numbers look(kv_keeper *k) {
-    numbers n = {.doing = atomic_load_explicit(&k->doing, memory_order_acquire)};
-    n.saving = n.doing == KV_WORK_BGSAVE;
-    n.rewriting = n.doing == KV_WORK_REWRITE;
+    numbers n = {0};
+    uint32_t asked = atomic_load_explicit(&k->asked, memory_order_acquire);
+    n.doing = atomic_load_explicit(&k->doing, memory_order_acquire); /* after `asked`, which is cleared when the work has been claimed */
+    n.saving = n.doing == KV_WORK_BGSAVE || (asked & KV_WANT_SAVE) != 0;
+    n.rewriting = n.doing == KV_WORK_REWRITE || (asked & KV_WANT_REWRITE) != 0;
     n.logging = atomic_load_explicit(&k->logging, memory_order_acquire);
     n.since = kvi_keeper_now_s(k) - atomic_load_explicit(&k->work_since_s, memory_order_relaxed);
     if (n.logging) kv_aof_state_of(kvi_keeper_aof(k), &n.log);

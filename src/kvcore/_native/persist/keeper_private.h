@@ -46,6 +46,7 @@ struct kv_keeper {
     bool finished;
     _Atomic uint32_t bell; /* rung when something is wanted */
     _Atomic uint32_t wants;
+    _Atomic uint32_t asked;           /* of them, what a client was told has begun: INFO shows it as going on until it does */
     _Atomic uint32_t doing;           /* kv_work: who changed it from NONE does the work */
     _Atomic bool give_up;             /* the work should end */
     uint64_t retry_ns, retry_step_ns; /* recovery: not before */
