@@ -276,6 +276,14 @@ static kv_problem load(kv_keeper *k, const kv_keeper_options *options, uint64_t 
     return KV_PROBLEM_NONE;
 }
 
+/* What a compaction that a crash has ended left behind: the file itself is whole and loaded, so nobody needs it. One that stays is in nobody's way: the
+ * next compaction begins it anew. */
+static void remove_left_over(kv_keeper *k) {
+    char *temp = temp_of(k);
+    if (temp != NULL) k->vfs->unlink(k->vfs, temp);
+    kv_free(k->mem, temp);
+}
+
 /* The log goes on at the end of the file. */
 static kv_problem begin_log(kv_keeper *k, uint64_t size, kv_buf *reason) {
     int fd = k->vfs->open(k->vfs, k->path, O_RDWR | O_APPEND, 0);
@@ -311,6 +319,7 @@ static kv_problem open_file(kv_keeper *k, const kv_keeper_options *options, kv_b
     kv_problem problem = load(k, options, &size, reason);
     if (problem != KV_PROBLEM_NONE || options->readonly) return problem;
     kvi_keeper_saved(k, 0);
+    if (size > 0) remove_left_over(k);
     if (size == 0) { /* new, or empty: from now on it is a whole file at any moment */
         k->created = true;
         status = kvi_single_save(k, NULL, NULL, reason);
