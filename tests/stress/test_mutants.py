@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -149,3 +150,15 @@ def test_the_unchanged_engine_passes(need_a_compiler: None, base: str) -> None:
                 disturb(server, 1)
     finally:
         server.stop()
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("mutant", ["MISSED_PRE_IMAGE", "OLD_UNIT_SHOWS"])
+def test_the_mutant_of_the_cut_is_caught(need_a_compiler: None, mutant: str) -> None:
+    """By the C tests of snapshots, which the unchanged engine passes in every `make ctest`."""
+    command = [sys.executable, str(servers.ROOT / "tools" / "ctest.py"), "--variant", "release"]
+    command += ["--define", f"KV_MUTANT_{mutant}", "--timeout", "120", "test_snapshot"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert "does not build" not in done.stdout + done.stderr, done.stdout + done.stderr
+    assert done.returncode == 1, f"{mutant} lives: {done.stdout}"
+    assert "exit status" in done.stdout, done.stdout
