@@ -1,4 +1,4 @@
-"""A small checker: every state that can be reached is visited, breadth first; the first bad one is told with its trace."""
+"""A small checker: visits all states that can be reached, breadth first, and tells the first bad one with its trace."""
 
 from __future__ import annotations
 
