@@ -20,6 +20,7 @@ from typing import Any
 from kvcore.cli.bench.svg import TimeChart, TimePanel, duration
 
 from .common import Settings, Stolen, calmest, percentile, progress, save, say
+from .probe import words
 from .servers import RawConnection, Server, commands, running, versions
 
 BEFORE_S = 1.0
@@ -28,10 +29,6 @@ CHUNK = 1000
 MARK = b"@@@@@"
 LIMIT_US = 2000.0
 NICE = -10  # of the servers, all alike: the latencies are to be theirs, not the machine's
-
-
-def words(*parts: bytes) -> bytes:
-    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
 
 
 def chunks(template: bytes, count: int) -> Iterator[bytes]:

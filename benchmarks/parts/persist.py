@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -34,7 +33,6 @@ from .server import Load, drive, fill
 from .servers import RawConnection, Server, commands, find, versions
 
 LOG = ["--appendonly", "yes", "--auto-aof-rewrite-percentage", "0", "--appendfsync"]
-PARTS = ("snapshot", "load", "hash", "zset", "list", "levels")
 BIG = {"hash": HASH, "zset": ZSET, "list": LIST}
 
 
@@ -325,7 +323,3 @@ def run(settings: Settings) -> None:
     if by_server["kvcore"].get("files"):
         (settings.results / "persist.svg").write_text(chart(figures))
     save(settings, "persist", figures)
-
-
-if __name__ == "__main__":
-    sys.exit("run it through benchmarks/run.py persist")

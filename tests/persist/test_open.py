@@ -346,6 +346,22 @@ def test_a_program_that_uses_multiprocessing(tmp_path: Path) -> None:
         assert db.get("k") == b"w"
 
 
+def test_what_a_killed_compaction_left_goes_at_the_next_open(tmp_path: Path) -> None:
+    path = tmp_path / "app.kv"
+    with kvcore.open(path) as db:
+        db.set("k", "v")
+        before = {entry.name for entry in tmp_path.iterdir()}
+        db.compact()
+    left = tmp_path / "app.kv.tmp"
+    left.write_bytes(b"half of a snapshot")
+    with kvcore.open(path, readonly=True) as db:
+        assert db.get("k") == b"v"
+    assert left.exists()  # who only reads removes nothing
+    with kvcore.open(path) as db:
+        assert db.get("k") == b"v"
+    assert {entry.name for entry in tmp_path.iterdir()} <= before
+
+
 # --- damage ---
 
 

@@ -3,9 +3,8 @@
  *     take what was appended -> write it, a line behind each piece -> sync when the policy says so -> what somebody asked for -> wait
  *
  * always: each round is one group commit; while a sync runs, the next round's groups gather, and who was answered is waited for a moment (gather).
- * everysec, no: a round every few milliseconds while there is
- * traffic, so that what a killed process loses is what came in that time; with everysec a sync a second after the first write, or when a quarter of the
- * limit waits for it.
+ * everysec, no: a round every few milliseconds while there is traffic, so that what a killed process loses is what came in that time; with everysec a
+ * sync a second after the first write, or when a quarter of the limit waits for it.
  *
  *     file    |==== durable ====|==== kept, too ====|             floor: where `kept` begins; size: where the file ends
  *                               ^ floor             ^ size        synced <= floor; less with KV_AOF_NO, which keeps nothing
@@ -385,8 +384,8 @@ static bool is_short(kv_aof *aof) {
     return there < f->expected;
 }
 
-/* Sleeps until they are there: as long as more come in each quarter of a sync's time, for a whole one at most. When they did not come (clients with other things to do), the next rounds do not wait, twice as
- * many each time. */
+/* Sleeps until they are there: as long as more come in each quarter of a sync's time, for a whole one at most. When they did not come (clients with
+ * other things to do), the next rounds do not wait, twice as many each time. */
 static void gather(kv_aof *aof) {
     kv_aof_file *f = &aof->file;
     kv_mutex_lock(&aof->lock);

@@ -110,12 +110,10 @@ static void save_in_background(kv_keeper *k) {
 }
 
 static void rewrite_in_background(kv_keeper *k) {
-    if (!kvi_keeper_claim(k, KV_WORK_REWRITE, false)) {
-        kvi_keeper_want(k, KV_WANT_REWRITE); /* when the other work is done */
-        begun(k, KV_WANT_REWRITE);
-        return;
-    }
+    bool mine = kvi_keeper_claim(k, KV_WORK_REWRITE, false);
+    if (!mine) kvi_keeper_want(k, KV_WANT_REWRITE); /* when the other work is done */
     begun(k, KV_WANT_REWRITE);
+    if (!mine) return;
     kv_buf reason;
     kv_buf_init(&reason, k->mem);
     int64_t since = kvi_keeper_now_s(k);
