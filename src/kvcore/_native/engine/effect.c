@@ -62,11 +62,17 @@ static void enter(kv_effects *e, int db) {
     e->count++;
 }
 
+/* The lengths are added one by one: two words in one vector load would wait until all stores before have left the core, for the words were stored a
+ * moment ago, field by field. */
 static void encode(kv_effects *e, int db, int parts, const kv_effect_part *part) {
     size_t text = 0, count = 0;
     for (int p = 0; p < parts; p++) {
         count += (size_t)part[p].count;
-        for (int i = 0; i < part[p].count; i++) text += part[p].words[i * part[p].step].len;
+        for (int i = 0; i < part[p].count; i++) {
+            size_t len = part[p].words[i * part[p].step].len;
+            __asm__("" : "+r"(len));
+            text += len;
+        }
     }
     enter(e, db);
     if (!make_room(&e->bytes, count, text)) return;
