@@ -1729,6 +1729,35 @@ class Commands(Generic[T]):
         """
         return self._run(("MGET", *key_list(keys, args)))
 
+    def migrate(
+        self,
+        host: str,
+        port: int,
+        keys: Keys,
+        destination_db: int,
+        timeout: int,
+        copy: bool = False,
+        replace: bool = False,
+        auth: str | None = None,
+    ) -> T:
+        """Moves keys to another server, or copies them there.
+
+            MIGRATE host port <key | ""> destination-db timeout [COPY] [REPLACE] [AUTH password | AUTH2 username
+                password] [KEYS key [key ...]]
+
+        Reply: OK; NOKEY when none of the keys exists.
+        Cost: O(n) in the size of the values, here and there, and as many bytes over the network.
+        https://valkey.io/commands/migrate/
+        """
+        words: list[Value] = ["MIGRATE", host, port, "", destination_db, timeout]
+        if copy:
+            words.append("COPY")
+        if replace:
+            words.append("REPLACE")
+        if auth is not None:
+            words += ("AUTH", auth)
+        return self._run([*words, "KEYS", *key_list(keys)], None)
+
     def module_list(self) -> list[dict[Any, Any]]:
         """Lists the loaded modules: none.
 
@@ -4059,6 +4088,27 @@ class PipelineCommands:
     def mget(self, keys: Keys, *args: Key) -> Self:
         """Returns the strings of several keys."""
         return self._run(("MGET", *key_list(keys, args)))
+
+    def migrate(
+        self,
+        host: str,
+        port: int,
+        keys: Keys,
+        destination_db: int,
+        timeout: int,
+        copy: bool = False,
+        replace: bool = False,
+        auth: str | None = None,
+    ) -> Self:
+        """Moves keys to another server, or copies them there."""
+        words: list[Value] = ["MIGRATE", host, port, "", destination_db, timeout]
+        if copy:
+            words.append("COPY")
+        if replace:
+            words.append("REPLACE")
+        if auth is not None:
+            words += ("AUTH", auth)
+        return self._run([*words, "KEYS", *key_list(keys)], None)
 
     def module_list(self) -> Self:
         """Lists the loaded modules: none."""

@@ -152,6 +152,8 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("restore", ("restored", 0, TEN[:-1]), {"replace": True}),
     ("get", ("restored",), {}),
     ("delete", ("restored",), {}),
+    ("migrate", ("127.0.0.1", 1, ["none", "nokey"], 0, 100), {"copy": True, "replace": True, "auth": "x"}),
+    ("migrate", ("127.0.0.1", 1, "none", 0, 100), {}),
     ("move", ("e3", 1), {}),
     ("touch", ("s", "none"), {}),
     ("object", ("encoding", "s"), {}),

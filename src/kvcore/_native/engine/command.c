@@ -279,6 +279,28 @@ int kv_keys_set(const kv_command *command, int argc, const kv_slice *argv, kv_ke
     return list.count;
 }
 
+/* MIGRATE host port key|"" db timeout ... [KEYS key ...]: the words after AUTH and AUTH2 are no options. */
+int kv_keys_migrate(const kv_command *command, int argc, const kv_slice *argv, kv_key_ref *out, int cap) {
+    (void)command;
+    key_list list = {out, cap, 0};
+    if (argc < 6) return -1;
+    int first = 3, end = 4;
+    for (int i = 6; i < argc; i++) {
+        if (kv_slice_is(argv[i], "auth")) {
+            i += 1;
+        } else if (kv_slice_is(argv[i], "auth2")) {
+            i += 2;
+        } else if (kv_slice_is(argv[i], "keys") && i + 1 < argc) {
+            if (argv[3].len > 0) return -1;
+            first = i + 1;
+            end = argc;
+            break;
+        }
+    }
+    for (int arg = first; arg < end; arg++) push_key(&list, arg, KV_KEY_RW | KV_KEY_ACCESS | KV_KEY_DELETE);
+    return list.count;
+}
+
 bool kv_command_has_keys(const kv_command *command) {
     for (size_t i = 0; i < command->key_spec_count; i++) {
         if ((command->key_specs[i].flags & KV_KEY_NOT_KEY) == 0) return true;

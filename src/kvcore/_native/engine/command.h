@@ -259,7 +259,7 @@ bool kv_command_has_keys(const kv_command *command);
 bool kv_command_locks_all(const kv_command *command, int argc, const kv_slice *argv);
 
 /* Key functions that spec/ names (`keys_function`). */
-kv_keys_function kv_keys_sort, kv_keys_set;
+kv_keys_function kv_keys_sort, kv_keys_set, kv_keys_migrate;
 
 /* Names for COMMAND INFO: flag bit 0..19 -> "write", ...; NULL for a bit that is not reported. */
 const char *kv_command_flag_name(unsigned bit);

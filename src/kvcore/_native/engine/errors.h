@@ -187,5 +187,11 @@
 #define KV_ERR_RESTORE_CHECKSUM "ERR DUMP payload version or checksum are wrong"
 #define KV_ERR_RESTORE_FORMAT "ERR Bad data format"
 #define KV_ERR_RESTORE_UNSUPPORTED "ERR Bad data format: %s"
+#define KV_ERR_MIGRATE_KEYS "ERR When using MIGRATE KEYS option, the key argument must be set to the empty string"
+#define KV_ERR_MIGRATE_CONNECT "IOERR error or timeout connecting to the client"
+#define KV_ERR_MIGRATE_WRITE "IOERR error or timeout writing to target instance"
+#define KV_ERR_MIGRATE_READ "IOERR error or timeout reading to target instance"
+#define KV_ERR_MIGRATE_CHANGED "ERR A key changed while it was migrated: it stays here, and the target has what it was before"
+#define KV_ERR_MIGRATE_MULTI "ERR MIGRATE is not possible in a transaction: its keys would stay locked while the network is waited for"
 
 #endif
