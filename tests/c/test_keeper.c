@@ -221,12 +221,60 @@ static void failures(bool server) {
     kv_buf_deinit(&reason);
 }
 
+/* The n-th call of a reload fails: all of the story is in memory, and goes on; or it is not, and then nothing is written any more, and all of it is on disk. */
+static void reloads(bool server, int argc, const char *const *words) {
+    kv_mem mem;
+    kv_buf reason;
+    _Atomic uint32_t nobody = 0;
+    int told_off = 0, lost = 0, n = 0;
+    kv_mem_init(&mem);
+    kv_buf_init(&reason, &mem);
+    for (bool reached = true; reached; n++) {
+        crashfs *fs = crashfs_new();
+        scene s;
+        CHECK(begin(&s, fs, server, &reason));
+        kv_setting_store(&s.engine->settings, KV_CFG_ENABLE_DEBUG_COMMAND, KV_ENABLE_DEBUG_COMMAND_YES);
+        CHECK(tell(&s) == STEPS);
+        if (server) CHECK(run(&s, 1, (const char *const[]){"SAVE"}));
+        kv_mutex_lock(&fs->lock);
+        fs->fail_at = fs->calls + n;
+        fs->error = EIO;
+        kv_mutex_unlock(&fs->lock);
+        bool good = run(&s, argc, words), goes_on = false;
+        kv_mutex_lock(&fs->lock);
+        reached = fs->calls > fs->fail_at;
+        fs->fail_at = -1;
+        kv_mutex_unlock(&fs->lock);
+        for (int tries = 0; tries < 40 && !goes_on; tries++) {
+            goes_on = step(&s, STEPS + 1);
+            if (!goes_on) (void)kv_wait_word(&nobody, 0, kv_mono_ns() + 5000000);
+        }
+        CHECK(goes_on || !good);
+        if (goes_on) CHECK(told(&s) == STEPS + 1);
+        else CHECK(!server || !run(&s, 1, (const char *const[]){"SAVE"}));
+        told_off += !good;
+        lost += !goes_on;
+        end(&s);
+        CHECK(begin(&s, fs, server, &reason));
+        CHECK(told(&s) == STEPS + goes_on);
+        end(&s);
+        crashfs_free(fs);
+    }
+    CHECK(told_off > 0 && lost > 0);
+    printf("%s: each of %d calls of %s failed once, refused %d times, not whole %d times\n", server ? "server" : "single file", n, words[1],
+           told_off, lost);
+    kv_buf_deinit(&reason);
+}
+
 int main(void) {
     CHECK(mkdtemp(place) != NULL);
     snprintf(file, sizeof file, "%s/app.kv", place);
     for (int server = 0; server < 2; server++) {
         crashes(server != 0);
         failures(server != 0);
+        reloads(server != 0, 2, (const char *const[]){"DEBUG", "RELOAD"});
+        if (server != 0) reloads(true, 3, (const char *const[]){"DEBUG", "RELOAD", "NOSAVE"});
+        reloads(server != 0, 2, (const char *const[]){"DEBUG", "LOADAOF"});
     }
     CHECK(rmdir(place) == 0);
     return 0;

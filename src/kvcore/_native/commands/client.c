@@ -4,6 +4,7 @@
 #include "engine/client_memory.h"
 #include "engine/dispatch.h"
 #include "engine/errors.h"
+#include "engine/standstill.h"
 #include "engine/tracking_private.h"
 
 /* ---- names ---- */
@@ -164,16 +165,6 @@ void kv_cmd_client_unblock(kv_ctx *c) {
     kv_reply_int(c->reply, unblocked);
 }
 
-/* Everybody who is held back looks again. */
-static void wake_paused(kv_ctx *c) {
-    atomic_fetch_add_explicit(&c->engine->pause_signal, 1, memory_order_release);
-    kv_wake_word(&c->engine->pause_signal, true);
-    kv_mutex_lock(&c->engine->clients_lock);
-    for (kv_session *s = c->engine->clients; s != NULL; s = s->next)
-        if (s->ops != NULL && s != c->session) kv_wake_later(c, s);
-    kv_mutex_unlock(&c->engine->clients_lock);
-}
-
 void kv_cmd_client_pause(kv_ctx *c) {
     int64_t ms, now = kv_ctx_now_ms(c);
     bool writes_only = false;
@@ -202,7 +193,7 @@ void kv_cmd_client_pause(kv_ctx *c) {
 
 void kv_cmd_client_unpause(kv_ctx *c) {
     atomic_store_explicit(&c->engine->pause_until_ms, 0, memory_order_release);
-    wake_paused(c);
+    kv_wake_paused(c);
     kv_reply_ok(c->reply);
 }
 

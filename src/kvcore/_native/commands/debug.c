@@ -8,6 +8,7 @@
 #include "commands/client_names.h"
 #include "engine/dispatch.h"
 #include "engine/errors.h"
+#include "engine/persistence.h"
 #include "engine/stats.h"
 
 /* ---- without locks ----
@@ -188,9 +189,41 @@ static void change_repl_id(kv_ctx *c) {
     if (kv_stats_new_replid(c->engine)) kv_reply_ok(c->reply);
     else kv_ctx_out_of_memory(c);
 }
-static void without_persistence(kv_ctx *c) {
-    kv_reply_errorf(c->reply, "ERR DEBUG %s needs persistence, which this version does not have", kv_client_printable(c->argv[1]).text);
+/* Everything is saved and loaded again. The locks are open meanwhile: that everything stands still is the keeper's doing. */
+static void reload_from_files(kv_ctx *c, unsigned how) {
+    const kv_persistence *files = c->engine->persistence;
+    if (files == NULL || c->in_exec) {
+        if (files == NULL) kv_reply_error(c->reply, KV_ERR_NO_FILES);
+        else kv_reply_errorf(c->reply, "ERR DEBUG %s cannot run in a transaction", kv_client_printable(c->argv[1]).text);
+        return;
+    }
+    kv_buf reason;
+    kv_buf_init(&reason, kv_ctx_mem(c));
+    uint64_t held = kv_debug_open_locks(c);
+    bool good = files->reload(files->arg, c, how, &reason);
+    kv_debug_close_locks(c, held);
+    if (good) kv_reply_ok(c->reply);
+    else kv_reply_errorf(c->reply, "ERR %.*s", (int)(reason.len > 512 ? 512 : reason.len), reason.len > 0 ? (const char *)reason.ptr : "");
+    kv_buf_deinit(&reason);
 }
+
+static void reload(kv_ctx *c) {
+    unsigned how = 0;
+    for (int i = 2; i < c->argc; i++) {
+        unsigned option = kv_ctx_is(c, i, "nosave")    ? KV_RELOAD_NOSAVE
+                          : kv_ctx_is(c, i, "noflush") ? KV_RELOAD_NOFLUSH
+                          : kv_ctx_is(c, i, "merge")   ? KV_RELOAD_MERGE
+                                                       : 0;
+        if (option == 0) {
+            kv_reply_error(c->reply, "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.");
+            return;
+        }
+        how |= option;
+    }
+    reload_from_files(c, how);
+}
+
+static void load_log(kv_ctx *c) { reload_from_files(c, KV_RELOAD_LOG); }
 static void not_ours(kv_ctx *c) {
     kv_reply_errorf(c->reply, "ERR DEBUG %s is about the insides of another server; kvcore has no such thing",
                     kv_client_printable(c->argv[1]).text);
@@ -213,6 +246,7 @@ static const subcommand subcommands[] = {
     {"HTSTATS", 3, 4, kv_debug_tables, " <db> [full]", "Numbers of a database's tables."},
     {"HTSTATS-KEY", 3, 4, kv_debug_key_table, " <key> [full]", "Numbers of a value's table."},
     {"LISTPACK", 3, 3, kv_debug_listpack, " <key>", "Writes the items of a small value to the log."},
+    {"LOADAOF", 2, 2, load_log, "", "Writes the log to the disk, drops all keys and loads the log."},
     {"LOG", 3, 3, log_text, " <text>", "Writes a line to the log."},
     {"OBJECT", 3, 4, object_of, " <key> [fast]", "How a value is kept; `fast` leaves the serialized length out."},
     {"POPULATE", 3, 5, populate, " <count> [<prefix>] [<size>]", "Makes strings <prefix>:<number>; the prefix is `key` unless given."},
@@ -220,15 +254,15 @@ static const subcommand subcommands[] = {
     {"QUICKLIST", 3, 4, kv_debug_quicklist, " <key> [<0|1>]", "Writes the nodes of a long list to the log; 1: their items as well."},
     {"QUICKLIST-PACKED-THRESHOLD", 3, 3, kv_debug_packed_threshold, " <size>",
      "List items of so many bytes get a node of their own; 0: as list-max-listpack-size says."},
+    {"RELOAD", 2, INT32_MAX, reload, " [option ...]",
+     "Saves a snapshot, drops all keys and loads it; NOSAVE: the snapshot that is there, NOFLUSH: without dropping, MERGE: its keys win."},
     {"SET-ACTIVE-EXPIRE", 3, 3, set_active_expire, " <0|1>", "Whether keys are expired in the background."},
     {"SLEEP", 3, 3, sleep_for, " <seconds>", "Keeps this connection's thread busy; other threads go on."},
-    {"AOF-FLUSH-SLEEP", 3, 3, without_persistence, NULL, NULL},
+    {"AOF-FLUSH-SLEEP", 3, 3, not_ours, NULL, NULL},
     {"CONFIG-REWRITE-FORCE-ALL", 2, 2, not_ours, NULL, NULL},
     {"CRASH-AND-RECOVER", 2, 3, not_ours, NULL, NULL},
-    {"LOADAOF", 2, 2, without_persistence, NULL, NULL},
     {"MALLCTL", 3, 4, not_ours, NULL, NULL},
     {"MALLCTL-STR", 3, 4, not_ours, NULL, NULL},
-    {"RELOAD", 2, INT32_MAX, without_persistence, NULL, NULL},
     {"RESTART", 2, 3, not_ours, NULL, NULL},
     {"SDSLEN", 3, 3, not_ours, NULL, NULL},
     {"STRUCTSIZE", 2, 2, not_ours, NULL, NULL},

@@ -31,19 +31,8 @@ static void flush(kv_ctx *c, int db) {
         kv_ctx_syntax_error(c);
         return;
     }
-    kv_store *store = &c->engine->store;
-    unsigned first = db < 0 ? 0 : (unsigned)db, end = db < 0 ? store->db_count : first + 1;
-    kv_begin_write(c);
-    kv_watch_flushed(c, db);
-    kv_tracking_flushed(c);
-    for (unsigned i = first; i < end; i++) {
-        c->unit->dirty += kv_store_count(store, i);
-        for (unsigned j = 0; j < store->shard_count; j++) kv_shard_flush(&store->shards[j], i);
-    }
-    if (!sync || !free_now(store)) {
-        for (unsigned j = 0; j < store->shard_count; j++) kv_shard_flushed(&store->shards[j]);
-        kv_engine_need_cron(c->engine);
-    }
+    kv_ctx_flush(c, db);
+    if (!sync || !free_now(&c->engine->store)) kv_ctx_free_flushed(c);
     c->unit->dirty++; /* a flush is logged even when there was nothing */
     kv_reply_ok(c->reply);
 }

@@ -165,6 +165,11 @@ void kv_ctx_field_expiry_changed(kv_ctx *c, const kv_key *key, kv_value *v);
 void kv_ctx_delete_empty(kv_ctx *c, const kv_key *key);
 /* After a change: counts it, touches WATCH and client-side caches, emits the keyspace event. event NULL: none. */
 void kv_ctx_changed(kv_ctx *c, const kv_key *key, unsigned event_class, const char *event);
+
+/* Detaches all of a database, or with -1 of every one: O(shards), and clients that watch or cache keys are told. Every shard is locked. Then either
+ * kv_shard_free_some until nothing waits any more, or kv_ctx_free_flushed, which leaves that to the background. */
+void kv_ctx_flush(kv_ctx *c, int db);
+void kv_ctx_free_flushed(kv_ctx *c);
 /* A key whose time has passed is gone: counts it, touches WATCH and client-side caches, emits `expired`. */
 void kv_ctx_expired(kv_ctx *c, const kv_key *key);
 /* Only the event (rename_from, ...). */

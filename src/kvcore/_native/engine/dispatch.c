@@ -161,7 +161,7 @@ void kv_call(kv_ctx *c) {
     c->unit->ticks = 0;
     run_handler(c, weight);
     if (c->again) return;
-    if (atomic_load_explicit(&c->engine->monitor_count, memory_order_relaxed) > 0 && !c->rerun &&
+    if (atomic_load_explicit(&c->engine->monitor_count, memory_order_relaxed) > 0 && !c->rerun && !c->session->replays &&
         (c->command->flags & (KV_CMD_SKIP_MONITOR | KV_CMD_ADMIN)) == 0)
         kv_monitor_feed(c); /* afterwards, as Valkey does: the commands of a transaction stand before its EXEC */
     if (c->blocked) return; /* it counts when it is served */
@@ -289,6 +289,7 @@ static bool allowed_when_subscribed(const kv_command *command) {
 
 static bool paused(const kv_ctx *c) {
     if (!kv_engine_is_paused(c->engine)) return false;
+    if (atomic_load_explicit(&c->engine->still, memory_order_relaxed) != 0) return !c->session->replays;
     if (!atomic_load_explicit(&c->engine->pause_writes_only, memory_order_relaxed)) {
         return !is_named(c->command, "client|unpause"); /* how a pause ends early */
     }

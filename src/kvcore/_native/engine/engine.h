@@ -77,7 +77,8 @@ typedef struct kv_engine {
     const kv_command_table *commands;
     const struct kv_codec *codec; /* codec.h: values as bytes */
     kv_settings settings;
-    _Atomic bool strict; /* some option concerns every call, however short: maxmemory, or a log of microseconds or of small requests */
+    _Atomic bool strict;    /* some option concerns every call, however short: maxmemory, or a log of microseconds or of small requests */
+    _Atomic uint32_t still; /* 1: standstill.h. A word to wait on; units look at it with their locks held */
     _Atomic(struct kv_journal *) journal;     /* journal.h; NULL: nothing is logged. Changes with every shard locked */
     const struct kv_persistence *persistence; /* persistence.h; NULL: a store in memory only. Set before anybody else uses the engine */
     _Atomic(const char *) refused;            /* NULL, or why writing commands are refused: a constant text with its code */

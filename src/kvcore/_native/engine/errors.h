@@ -172,6 +172,7 @@
 #define KV_ERR_GETKEYS_INVALID_ARITY "ERR Invalid number of arguments specified for command"
 #define KV_ERR_GETKEYS_INVALID_ARGS "ERR Invalid arguments specified for command"
 #define KV_ERR_SHUTDOWN_ERRORS "ERR Errors trying to SHUTDOWN. Check logs."
+#define KV_ERR_MISCONF_RELOAD "MISCONF A DEBUG command has left the data in memory without a log that has them: commands that change data are refused. The log of the server has the reason; a new start loads what is on disk."
 #define KV_ERR_MISCONF_SAVE "MISCONF kvcore is configured to save snapshots, but cannot write them: commands that change data are refused (stop-writes-on-bgsave-error). The log has the reason."
 #define KV_ERR_READ_ONLY_STORE "READONLY This store was opened for reading only."
 #define KV_ERR_NO_FILES "ERR This store is in memory only: it has no files."

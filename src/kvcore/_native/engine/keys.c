@@ -184,3 +184,23 @@ void kv_ctx_notify(kv_ctx *c, const kv_key *key, unsigned event_class, const cha
 }
 
 void kv_ctx_ready(kv_ctx *c, const kv_key *key) { kv_unit_ready(c, key->shard, key->hash, key->name); }
+
+/* ---- whole databases ---- */
+
+void kv_ctx_flush(kv_ctx *c, int db) {
+    kv_store *store = &c->engine->store;
+    unsigned first = db < 0 ? 0 : (unsigned)db, end = db < 0 ? store->db_count : first + 1;
+    kv_begin_write(c);
+    kv_watch_flushed(c, db);
+    kv_tracking_flushed(c);
+    for (unsigned i = first; i < end; i++) {
+        c->unit->dirty += kv_store_count(store, i);
+        for (unsigned j = 0; j < store->shard_count; j++) kv_shard_flush(&store->shards[j], i);
+    }
+}
+
+void kv_ctx_free_flushed(kv_ctx *c) {
+    kv_store *store = &c->engine->store;
+    for (unsigned j = 0; j < store->shard_count; j++) kv_shard_flushed(&store->shards[j]);
+    kv_engine_need_cron(c->engine);
+}

@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "engine/pubsub.h"
+#include "engine/session.h"
 
 static const struct {
     char letter;
@@ -59,7 +60,7 @@ static void publish(kv_ctx *c, const char *kind, int db, kv_slice tail, kv_slice
 
 void kv_notify(kv_ctx *c, int db, unsigned event_class, const char *event, kv_slice key) {
     int64_t wanted = kv_setting(&c->engine->settings, KV_CFG_NOTIFY_KEYSPACE_EVENTS);
-    if ((wanted & event_class) == 0) return;
+    if ((wanted & event_class) == 0 || (c->session != NULL && c->session->replays)) return;
     if ((wanted & KV_EVENT_KEYSPACE) != 0) publish(c, "keyspace", db, key, kv_slice_cstr(event));
     if ((wanted & KV_EVENT_KEYEVENT) != 0) publish(c, "keyevent", db, kv_slice_cstr(event), key);
 }

@@ -65,6 +65,7 @@ typedef struct kv_session {
     bool in_process;      /* no socket: embedded calls; not limited by protected mode, not listed as a normal client */
     _Atomic bool closing; /* close after the replies written so far are sent */
     bool close_now;       /* close without sending */
+    bool replays;         /* runs a log's commands: nobody is told of them, nobody is served by them, and a standstill is not for it */
     bool nonblocking;     /* the caller holds something that others need (Python's GIL): no waiting, no long work (KV_OUTCOME_BUSY) */
     _Atomic bool monitor;
     _Atomic bool no_evict, no_touch, read_only;

@@ -50,18 +50,24 @@ static uint64_t waiters_mask(const kv_engine *engine, uint64_t mask) {
     return more;
 }
 
+/* Locks are held: who has stopped everything (standstill.h) has either seen them, or is seen here. */
+static inline bool is_held_back(const kv_ctx *c) {
+    return atomic_load_explicit(&c->engine->still, memory_order_relaxed) != 0 && (c->session == NULL || !c->session->replays);
+}
+
 void kv_unit_lock(kv_ctx *c, uint64_t mask, bool writes) {
 #ifdef KV_MUTANT_DROP_LOCK
     mask &= mask - 1; /* a seeded bug for the checkers: the lowest shard goes unlocked */
 #endif
     kv_lock_shards(c->engine, mask);
-    if (writes) {
-        /* The set only grows, so this ends after at most 64 rounds; with nobody blocked, after none. */
-        for (uint64_t more = waiters_mask(c->engine, mask); (more & ~mask) != 0; more = waiters_mask(c->engine, mask)) {
-            kv_unlock_shards(c->engine, mask);
-            mask |= more;
-            kv_lock_shards(c->engine, mask);
-        }
+    for (bool waits = mask != 0 && is_held_back(c);; waits = is_held_back(c)) {
+        /* The set only grows, so without a standstill this ends after at most 64 rounds; with nobody blocked, after none. */
+        uint64_t more = writes ? waiters_mask(c->engine, mask) & ~mask : 0;
+        if (!waits && more == 0) break;
+        kv_unlock_shards(c->engine, mask);
+        if (waits) (void)kv_wait_word(&c->engine->still, 1, UINT64_MAX);
+        mask |= more;
+        kv_lock_shards(c->engine, mask);
     }
     c->unit->locked = mask;
     if (mask != 0) look_for_journal(c);
@@ -74,7 +80,7 @@ bool kv_unit_trylock(kv_ctx *c, uint64_t mask, bool writes) {
         if (!kv_mutex_trylock(&c->engine->store.shards[i].lock)) break;
         locked |= UINT64_C(1) << i;
     }
-    if (locked == mask && (!writes || (waiters_mask(c->engine, mask) & ~mask) == 0)) {
+    if (locked == mask && !is_held_back(c) && (!writes || (waiters_mask(c->engine, mask) & ~mask) == 0)) {
         c->unit->locked = mask;
         if (mask != 0) look_for_journal(c);
         return true;
@@ -92,7 +98,7 @@ bool kv_unit_lock_one(kv_ctx *c, kv_shard *shard, bool writes, bool wait) {
 #endif
     if (wait) kv_mutex_lock(&shard->lock);
     else if (!kv_mutex_trylock(&shard->lock)) return false;
-    if ((shard->waiters != NULL || shard->pins != NULL) && writes) {
+    if (((shard->waiters != NULL || shard->pins != NULL) && writes) || is_held_back(c)) {
         kv_mutex_unlock(&shard->lock);
         return false;
     }
@@ -130,7 +136,7 @@ static inline void publish(kv_ctx *c) {
 }
 
 void kv_unit_ready(kv_ctx *c, kv_shard *shard, uint64_t hash, kv_slice name) {
-    if (shard->waiters == NULL) return;
+    if (shard->waiters == NULL || (c->session != NULL && c->session->replays)) return;
     kv_keymap_node *node = kv_keymap_find(shard->waiters, hash, name);
     if (node == NULL || node->is_ready) return;
     node->is_ready = true;

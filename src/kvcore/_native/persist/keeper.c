@@ -60,9 +60,15 @@ void kvi_keeper_saved(kv_keeper *k, uint64_t dirty) {
     atomic_store_explicit(&k->last_save_s, kvi_keeper_now_s(k), memory_order_relaxed);
 }
 
+kv_status kvi_keeper_is_whole(kv_keeper *k, kv_buf *reason) {
+    if (!atomic_load_explicit(&k->incomplete, memory_order_acquire)) return KV_OK;
+    kv_buf_printf(reason, "what is in memory is not whole, since a DEBUG command could not load it again: what is on disk stays as it is");
+    return KV_EINVAL;
+}
+
 static uint64_t unsaved(kv_keeper *k) { return kv_tally_dirty(k->engine) - atomic_load_explicit(&k->saved_dirty, memory_order_relaxed); }
 
-static bool is_logging(kv_keeper *k) { return atomic_load_explicit(&k->logging, memory_order_acquire); }
+bool kvi_keeper_is_logging(kv_keeper *k) { return atomic_load_explicit(&k->logging, memory_order_acquire); }
 
 static bool has_save_points(kv_keeper *k) {
     kv_buf text;
@@ -77,6 +83,7 @@ static bool has_save_points(kv_keeper *k) {
 static void note_bgsave(kv_keeper *k, kv_status status) {
     bool refuse = status != KV_OK && kv_setting(&k->engine->settings, KV_CFG_STOP_WRITES_ON_BGSAVE_ERROR) != 0 && has_save_points(k);
     atomic_store_explicit(&k->bgsave_failed, status != KV_OK, memory_order_relaxed);
+    if (k->log_missing || atomic_load_explicit(&k->incomplete, memory_order_relaxed)) return; /* refused for another reason */
     kv_engine_refuse_writes(k->engine, refuse ? KV_ERR_MISCONF_SAVE : NULL);
 }
 
@@ -85,7 +92,7 @@ static kv_status save_now(kv_keeper *k, kv_buf *reason) {
     int64_t since = kvi_keeper_now_s(k);
     atomic_store_explicit(&k->last_save_try_s, since, memory_order_relaxed);
     kv_status status = k->layout == KV_LAYOUT_SERVER ? kvi_dir_save(k, reason)
-                       : is_logging(k)               ? kv_aof_flush(kvi_keeper_aof(k), NULL)
+                       : kvi_keeper_is_logging(k)    ? kv_aof_flush(kvi_keeper_aof(k), NULL)
                                                      : kvi_single_save(k, NULL, NULL, reason);
     bool given_up = status == KV_EINVAL && atomic_load_explicit(&k->give_up, memory_order_relaxed);
     if (status == KV_OK) atomic_fetch_add_explicit(&k->saves, 1, memory_order_relaxed);
@@ -211,7 +218,7 @@ static bool a_save_point_is_due(kv_keeper *k) {
 /* Bytes of the log that a rewrite would make unnecessary, and what they are compared with. */
 static bool log_has_grown(kv_keeper *k) {
     int64_t percent = kv_setting(&k->engine->settings, KV_CFG_AUTO_AOF_REWRITE_PERCENTAGE);
-    if (!is_logging(k) || percent == 0 || kv_mono_ns() < k->save_retry_ns) return false;
+    if (!kvi_keeper_is_logging(k) || percent == 0 || kv_mono_ns() < k->save_retry_ns) return false;
     kv_aof_state state;
     kv_aof_state_of(kvi_keeper_aof(k), &state);
     if (state.failed || state.poisoned) return false;
@@ -232,7 +239,7 @@ static void round_of(kv_keeper *k) {
     }
     if ((wants & KV_WANT_SWITCH) != 0) kvi_dir_switch(k);
     if ((wants & KV_WANT_RECOVER) != 0) recover(k);
-    if ((wants & KV_WANT_SYNC) != 0 && is_logging(k)) (void)kv_aof_flush(kvi_keeper_aof(k), NULL);
+    if ((wants & KV_WANT_SYNC) != 0 && kvi_keeper_is_logging(k)) (void)kv_aof_flush(kvi_keeper_aof(k), NULL);
     if ((wants & KV_WANT_REWRITE) != 0 || log_has_grown(k)) rewrite_in_background(k);
     if ((wants & KV_WANT_SAVE) != 0 || (k->layout == KV_LAYOUT_SERVER && a_save_point_is_due(k))) save_in_background(k);
 }
@@ -289,7 +296,7 @@ void kvi_keeper_log_on(kv_keeper *k) {
 }
 
 void kvi_keeper_log_off(kv_keeper *k) {
-    if (!is_logging(k)) return;
+    if (!kvi_keeper_is_logging(k)) return;
     atomic_store_explicit(&k->logging, false, memory_order_release);
     kv_engine_set_journal(k->engine, NULL);
 }
@@ -302,22 +309,21 @@ static bool fits(kv_status status, kv_buf *reason) {
     return status == KV_OK;
 }
 
-static bool may_write(kv_keeper *k, kv_buf *reason) {
+bool kvi_keeper_may_write(kv_keeper *k, kv_buf *reason) {
     if (k->readonly) kv_buf_printf(reason, "'%s' was opened for reading only", k->path);
     return !k->readonly;
 }
 
+bool kvi_keeper_claim_save(kv_keeper *k, kv_buf *reason) {
+    if (kvi_keeper_claim(k, KV_WORK_SAVE, false)) return true;
+    if (atomic_load_explicit(&k->doing, memory_order_relaxed) == KV_WORK_REWRITE) return kvi_keeper_claim(k, KV_WORK_SAVE, true);
+    kv_buf_printf(reason, "Background save already in progress");
+    return false;
+}
+
 static bool ask_save(void *arg, kv_buf *reason) {
     kv_keeper *k = arg;
-    if (!may_write(k, reason)) return false;
-    if (!kvi_keeper_claim(k, KV_WORK_SAVE, false)) {
-        bool saving = atomic_load_explicit(&k->doing, memory_order_relaxed) != KV_WORK_REWRITE;
-        if (saving) {
-            kv_buf_printf(reason, "Background save already in progress");
-            return false;
-        }
-        (void)kvi_keeper_claim(k, KV_WORK_SAVE, true);
-    }
+    if (!kvi_keeper_may_write(k, reason) || !kvi_keeper_claim_save(k, reason)) return false;
     kv_status status = save_now(k, reason);
     kvi_keeper_release(k);
     return fits(status, reason);
@@ -325,7 +331,7 @@ static bool ask_save(void *arg, kv_buf *reason) {
 
 static bool ask_bgsave(void *arg, bool schedule, const char **status, kv_buf *reason) {
     kv_keeper *k = arg;
-    if (!may_write(k, reason) || !fits(kvi_keeper_start(k) ? KV_OK : KV_ENOMEM, reason)) return false;
+    if (!kvi_keeper_may_write(k, reason) || !fits(kvi_keeper_start(k) ? KV_OK : KV_ENOMEM, reason)) return false;
     bool asked = (atomic_load_explicit(&k->asked, memory_order_acquire) & KV_WANT_SAVE) != 0;
     uint32_t doing = atomic_load_explicit(&k->doing, memory_order_acquire);
     if (asked || doing == KV_WORK_BGSAVE || doing == KV_WORK_SAVE) {
@@ -364,7 +370,7 @@ static bool ask_cancel(void *arg, const char **status, kv_buf *reason) {
 
 static bool ask_rewrite(void *arg, const char **status, kv_buf *reason) {
     kv_keeper *k = arg;
-    if (!may_write(k, reason) || !fits(kvi_keeper_start(k) ? KV_OK : KV_ENOMEM, reason)) return false;
+    if (!kvi_keeper_may_write(k, reason) || !fits(kvi_keeper_start(k) ? KV_OK : KV_ENOMEM, reason)) return false;
     bool asked = (atomic_load_explicit(&k->asked, memory_order_acquire) & KV_WANT_REWRITE) != 0;
     uint32_t doing = atomic_load_explicit(&k->doing, memory_order_acquire);
     if (asked || doing == KV_WORK_REWRITE) {
@@ -381,7 +387,7 @@ static int64_t ask_last_save(void *arg) { return atomic_load_explicit(&((kv_keep
 
 static bool ask_sync(void *arg, uint64_t *number) {
     kv_keeper *k = arg;
-    if (!is_logging(k)) return false;
+    if (!kvi_keeper_is_logging(k)) return false;
     kv_aof_state state;
     kv_aof_state_of(kvi_keeper_aof(k), &state);
     *number = state.appended;
@@ -419,7 +425,8 @@ kv_keeper *kvi_keeper_create(kv_engine *engine, kv_layout layout, const kv_keepe
                                .rewrite = ask_rewrite,
                                .last_save = ask_last_save,
                                .info = kvi_keeper_info,
-                               .sync = ask_sync};
+                               .sync = ask_sync,
+                               .reload = kvi_keeper_reload};
     engine->persistence = &k->face;
     return k;
 }
@@ -440,7 +447,7 @@ void kv_keeper_destroy(kv_keeper *k) {
 
 kv_status kv_keeper_flush(kv_keeper *k, kv_buf *reason) {
     if (k->readonly) return KV_OK;
-    if (is_logging(k)) {
+    if (kvi_keeper_is_logging(k)) {
         kv_status status = kv_aof_flush(kvi_keeper_aof(k), NULL);
         (void)fits(status, reason);
         return status;
@@ -467,9 +474,9 @@ bool kv_keeper_finish(kv_keeper *k, int save, bool force, kv_buf *reason) {
     (void)kvi_keeper_claim(k, KV_WORK_END, true);
     atomic_store_explicit(&k->give_up, false, memory_order_relaxed);
     kv_status status = KV_OK;
-    if (is_logging(k)) status = kv_aof_flush(kvi_keeper_aof(k), NULL);
+    if (kvi_keeper_is_logging(k)) status = kv_aof_flush(kvi_keeper_aof(k), NULL);
     bool wanted = k->layout == KV_LAYOUT_SERVER ? save == 1 || (save < 0 && has_save_points(k))
-                                                : !is_logging(k) && k->durability == KV_DURABLE_SNAPSHOT && unsaved(k) > 0;
+                                                : !kvi_keeper_is_logging(k) && k->durability == KV_DURABLE_SNAPSHOT && unsaved(k) > 0;
     if (wanted && status == KV_OK)
         status = k->layout == KV_LAYOUT_SERVER ? kvi_dir_save(k, reason) : kvi_single_save(k, NULL, NULL, reason);
     kvi_keeper_release(k);
@@ -521,7 +528,7 @@ void kv_keeper_facts_of(kv_keeper *k, kv_keeper_facts *out) {
                              .compactions = atomic_load_explicit(&k->rewrites, memory_order_relaxed),
                              .recoveries = atomic_load_explicit(&k->recoveries, memory_order_relaxed)};
     uint64_t size = atomic_load_explicit(&k->log_before, memory_order_relaxed);
-    if (is_logging(k)) {
+    if (kvi_keeper_is_logging(k)) {
         kv_aof_state state;
         kv_aof_state_of(kvi_keeper_aof(k), &state);
         size = k->layout == KV_LAYOUT_SINGLE ? state.size : size + state.size;

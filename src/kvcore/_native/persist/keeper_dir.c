@@ -266,7 +266,8 @@ static kv_status make_dir(kv_keeper *k, const paths *p, kv_buf *reason) {
 
 static kv_status rewrite_with(kv_keeper *k, kv_aof *aof, bool unlisted, bool in_memory, kv_buf *reason) {
     rewrite r = {.aof = aof, .unlisted = unlisted || in_memory, .in_memory = in_memory, .fd = -1};
-    kv_status status = hold(k, reason);
+    kv_status status = kvi_keeper_is_whole(k, reason);
+    if (status == KV_OK) status = hold(k, reason);
     if (status == KV_OK) status = make_paths(k, &r.p);
     if (status != KV_OK) return status;
     kv_buf_init(&r.part_name, k->mem);
@@ -357,7 +358,7 @@ static kv_status read_own_manifest(kv_keeper *k, const paths *p, kv_buf *reason)
     return status == KV_ENOTFOUND ? KV_OK : status;
 }
 
-static kv_status switch_on(kv_keeper *k, kv_buf *reason) {
+kv_status kvi_dir_log_on(kv_keeper *k, kv_buf *reason) {
     paths p;
     kv_status status = hold(k, reason);
     if (status == KV_OK) status = make_paths(k, &p);
@@ -399,13 +400,17 @@ void kvi_dir_switch(kv_keeper *k) {
     kv_buf_init(&reason, k->mem);
     kv_status status = KV_OK;
     if (wanted) {
-        status = switch_on(k, &reason);
+        status = kvi_dir_log_on(k, &reason);
     } else {
         (void)kv_aof_flush(kvi_keeper_aof(k), NULL);
         kvi_keeper_log_off(k);
         (void)kv_aof_flush(kvi_keeper_aof(k), NULL);
     }
     atomic_store_explicit(&k->rewrite_failed, status != KV_OK, memory_order_relaxed);
+    if (status == KV_OK && k->log_missing) {
+        k->log_missing = false;
+        kv_engine_refuse_writes(k->engine, NULL);
+    }
     kvi_keeper_release(k);
     if (status != KV_OK) {
         kv_log_write(&k->engine->log, KV_LOG_WARNING, "The log cannot be switched on, which is tried again in 10 seconds: %.*s",
@@ -421,7 +426,8 @@ void kvi_dir_switch(kv_keeper *k) {
 /* ---- dump.rdb ---- */
 
 kv_status kvi_dir_save(kv_keeper *k, kv_buf *reason) {
-    kv_status status = hold(k, reason);
+    kv_status status = kvi_keeper_is_whole(k, reason);
+    if (status == KV_OK) status = hold(k, reason);
     if (status != KV_OK) return status;
     char *path = path_in(k, k->path, KV_CFG_DBFILENAME, "", ""), *temp = path_in(k, k->path, KV_CFG_DBFILENAME, "temp-", "");
     kv_snapshot_result result;
@@ -546,15 +552,33 @@ static kv_problem open_log(kv_keeper *k, const kv_keeper_options *options, kv_bu
     return problem;
 }
 
-static kv_problem open_dump(kv_keeper *k, const kv_keeper_options *options, kv_buf *reason) {
+kv_problem kvi_dir_load_dump(kv_keeper *k, kv_load_job *job, kv_buf *reason) {
     char *path = path_in(k, k->path, KV_CFG_DBFILENAME, "", "");
     if (path == NULL) return KV_PROBLEM_MEMORY;
-    kv_load_job job = {.path = path, .progress = options->progress, .arg = options->arg};
-    kv_problem problem = exists(k, path) || errno != ENOENT ? kvi_load_file(k->engine, &job, reason) : KV_PROBLEM_NONE;
-    k->loaded_keys = job.keys;
-    k->expired_keys = job.expired;
+    job->path = path;
+    kv_problem problem = kvi_load_file(k->engine, job, reason);
+    job->path = NULL;
+    k->loaded_keys = job->keys;
+    k->expired_keys = job->expired;
     kv_free(k->mem, path);
     return problem;
+}
+
+kv_problem kvi_dir_load_log(kv_keeper *k, kv_buf *reason) {
+    paths p;
+    if (make_paths(k, &p) != KV_OK) return KV_PROBLEM_MEMORY;
+    kv_keeper_options options = {.path = k->path};
+    kv_problem problem = kvi_load_dir(k, p.dir, &options, false, reason);
+    free_paths(k, &p);
+    return problem;
+}
+
+static kv_problem open_dump(kv_keeper *k, const kv_keeper_options *options, kv_buf *reason) {
+    kv_load_job job = {.progress = options->progress, .arg = options->arg};
+    kv_problem problem = kvi_dir_load_dump(k, &job, reason);
+    if (problem != KV_PROBLEM_ABSENT) return problem;
+    kv_buf_clear(reason);
+    return KV_PROBLEM_NONE;
 }
 
 kv_problem kvi_dir_open(kv_keeper *k, const kv_keeper_options *options, kv_buf *reason) {

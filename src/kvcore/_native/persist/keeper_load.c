@@ -39,11 +39,12 @@ static kv_problem load_base(kv_engine *engine, kv_source *source, kv_load_job *j
                                .threads = cores > 1 ? (unsigned)cores - 1 : 0,
                                .sums = kv_setting(&engine->settings, KV_CFG_RDBCHECKSUM) != 0,
                                .keep_expired = job->log_follows,
+                               .merge = job->merge,
                                .now_ms = kv_clock_ms(&engine->clock),
                                .arg = job,
                                .progress = on_load};
     kv_load_result result;
-    kv_status status = kv_load_rdb(&engine->store, source, &options, &result, reason);
+    kv_status status = kv_load_rdb(job->trial != NULL ? job->trial : &engine->store, source, &options, &result, reason);
     if (status == KV_EIO) kv_buf_printf(reason, ": %s", strerror(source->error));
     job->keys += result.keys;
     job->expired += result.expired;
@@ -105,7 +106,7 @@ kv_problem kvi_load_file(kv_engine *engine, kv_load_job *job, kv_buf *reason) {
             kv_buf_printf(&why, "it is neither a snapshot nor a log");
             problem = KV_PROBLEM_UNSUPPORTED;
         }
-        if (problem == KV_PROBLEM_NONE && job->base < job->size) problem = load_log(engine, &source, job, &why);
+        if (problem == KV_PROBLEM_NONE && job->trial == NULL && job->base < job->size) problem = load_log(engine, &source, job, &why);
     }
     if (problem != KV_PROBLEM_NONE) kv_buf_printf(reason, "cannot load '%s': %.*s", job->path, (int)why.len, (const char *)why.ptr);
     kv_buf_deinit(&why);

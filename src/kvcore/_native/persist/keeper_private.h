@@ -1,5 +1,5 @@
 /* What the parts of the keeper have in common: keeper.c (the thread, commands, options), keeper_load.c (reading), keeper_write.c (snapshots as files),
- * keeper_dir.c (a server's directory), single.c (the single file), keeper_info.c. */
+ * keeper_reload.c (DEBUG RELOAD), keeper_dir.c (a server's directory), single.c (the single file), keeper_info.c. */
 #ifndef KV_PERSIST_KEEPER_PRIVATE_H
 #define KV_PERSIST_KEEPER_PRIVATE_H
 
@@ -60,7 +60,9 @@ struct kv_keeper {
     _Atomic uint64_t base_bytes, log_before; /* log_before: of the log's earlier files, or where the log begins in the single file */
     _Atomic uint64_t current_base;           /* bytes of the log when it was rewritten last: what it grows from */
     _Atomic uint64_t recoveries, orphan_peak;
-    uint64_t loaded_keys, expired_keys, replayed, cut_bytes;
+    _Atomic uint64_t loaded_keys, expired_keys, replayed, cut_bytes;
+    bool log_missing;        /* ... or the log could not go on after it. With the work claimed */
+    _Atomic bool incomplete; /* a reload has failed when the data were gone: nothing may be saved in the place of what is on disk */
 };
 
 static inline kv_aof *kvi_keeper_aof(kv_keeper *k) { return atomic_load_explicit(&k->aof, memory_order_acquire); }
@@ -79,6 +81,13 @@ void kvi_keeper_log_off(kv_keeper *k);
 int64_t kvi_keeper_now_s(kv_keeper *k);
 /* After a snapshot that became the store's file: its changes are saved. */
 void kvi_keeper_saved(kv_keeper *k, uint64_t dirty);
+/* For who replaces a file with what is in memory. */
+kv_status kvi_keeper_is_whole(kv_keeper *k, kv_buf *reason);
+/* For a command that writes. False: `reason`. */
+bool kvi_keeper_may_write(kv_keeper *k, kv_buf *reason);
+/* For SAVE and its like: waits for a rewrite, and not for another save. */
+bool kvi_keeper_claim_save(kv_keeper *k, kv_buf *reason);
+bool kvi_keeper_is_logging(kv_keeper *k);
 
 /* ---- keeper_write.c ---- */
 /* "<dir>/<name>", NUL-terminated; NULL: no memory. Free with kv_free. */
@@ -107,6 +116,8 @@ typedef struct kv_load_job {
     bool log_follows; /* what has expired stays, the log deletes it */
     bool last;        /* may end too early: a crash's doing */
     bool is_log;      /* whatever it begins with, which after a crash may be anything */
+    bool merge;       /* a key of the snapshot takes the place of one that is there */
+    kv_store *trial;  /* the snapshot goes there, to see whether it can be read; NULL: to the engine's store, and a log after it */
     kv_keeper_progress *progress;
     void *arg;
     /* out */
@@ -128,11 +139,17 @@ kv_problem kvi_dir_open(kv_keeper *k, const kv_keeper_options *options, kv_buf *
 kv_status kvi_dir_save(kv_keeper *k, kv_buf *reason);    /* dump.rdb */
 kv_status kvi_dir_rewrite(kv_keeper *k, kv_buf *reason); /* a new base */
 kv_status kvi_dir_recover(kv_keeper *k, kv_buf *reason);
-void kvi_dir_switch(kv_keeper *k); /* appendonly has changed */
+kv_problem kvi_dir_load_dump(kv_keeper *k, kv_load_job *job, kv_buf *reason);
+kv_problem kvi_dir_load_log(kv_keeper *k, kv_buf *reason);
+kv_status kvi_dir_log_on(kv_keeper *k, kv_buf *reason); /* a base of what is there, and a log behind it */
+void kvi_dir_switch(kv_keeper *k);                      /* appendonly has changed */
 
 /* ---- single.c ---- */
 kv_status kvi_single_compact(kv_keeper *k, kv_keeper_progress *progress, void *arg, kv_buf *reason);
 kv_status kvi_single_save(kv_keeper *k, kv_keeper_progress *progress, void *arg, kv_buf *reason); /* without a log */
+
+/* ---- keeper_reload.c ---- */
+bool kvi_keeper_reload(void *arg, kv_ctx *c, unsigned how, kv_buf *reason);
 
 /* ---- keeper_info.c ---- */
 void kvi_keeper_info(void *arg, kv_buf *out);

@@ -194,6 +194,7 @@ kv_status kv_load_rdb(kv_store *store, kv_source *source, const kv_load_options 
         l->load.limits = options->limits;
         l->load.version = file.version;
         l->load.now_ms = options->now_ms;
+        l->load.merge = options->merge;
         l->load.drop_expired_ms = options->keep_expired ? INT64_MIN : options->now_ms;
         start(l);
         read_all(l, &file);

@@ -9,6 +9,7 @@ typedef struct kv_load_options {
     const kv_limits *limits;
     unsigned threads;  /* beside the caller's; 0: none */
     bool sums;         /* compare the checksum */
+    bool merge;        /* the databases need not be empty: a key that is there gives way */
     bool keep_expired; /* the base of a log: what has expired is deleted by the log, and not before */
     int64_t now_ms;
     void *arg;
@@ -23,7 +24,7 @@ typedef struct kv_load_result {
     int version;
 } kv_load_result;
 
-/* The databases of the store must be empty, and nobody else may use them. On failure they hold a part of the file: throw the store away; `reason` says
+/* The databases of the store must be empty unless `merge`, and nobody else may use them. On failure they hold a part of the file: throw the store away; `reason` says
  * what is wrong, and where. KV_EIO: errno is in source->error. KV_ECORRUPT, KV_EINVAL (not supported, or given up), KV_ENOMEM. */
 kv_status kv_load_rdb(kv_store *store, kv_source *source, const kv_load_options *options, kv_load_result *out, kv_buf *reason);
 

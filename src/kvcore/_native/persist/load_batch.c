@@ -44,10 +44,10 @@ bool kv_load_add(kv_buf *batch, const kv_rdb_item *item, const uint8_t *value, s
 }
 
 /* The value is in the arena, or borrowed text; now it gets its key. */
-static kv_status put(kv_keydb *db, uint64_t hash, const kv_rdb_item *item, const kv_rdb_object *object, kv_value **out) {
+static kv_status put(kv_keydb *db, uint64_t hash, kv_value *old, const kv_rdb_item *item, const kv_rdb_object *object, kv_value **out) {
     kv_expire_rule rule = item->expire_ms < 0 ? KV_EXPIRE_CLEAR : KV_EXPIRE_AT;
-    if (object->is_text) return kv_keydb_set_string(db, hash, item->name, NULL, object->text, rule, item->expire_ms, out);
-    return kv_keydb_replace_value(db, hash, item->name, NULL, object->value, rule, item->expire_ms, out);
+    if (object->is_text) return kv_keydb_set_string(db, hash, item->name, old, object->text, rule, item->expire_ms, out);
+    return kv_keydb_replace_value(db, hash, item->name, old, object->value, rule, item->expire_ms, out);
 }
 
 static void set_access(const kv_load *load, kv_value *v, const kv_rdb_item *item) {
@@ -78,14 +78,15 @@ static bool put_locked(kv_load *load, kv_shard *shard, uint64_t hash, kv_rdb_rea
     shard->now_ms = load->now_ms;
     kv_keydb *db = kv_shard_db_open(shard, item->db);
     if (db == NULL) return kv_load_fail(load, KV_ENOMEM, "out of memory", item->name);
-    if (kv_keydb_find(db, hash, item->name) != NULL) return kv_load_fail(load, KV_ECORRUPT, "a key that comes twice", item->name);
+    kv_value *old = kv_keydb_find(db, hash, item->name);
+    if (old != NULL && !load->merge) return kv_load_fail(load, KV_ECORRUPT, "a key that comes twice", item->name);
     if (!kv_rdb_read_value(reader, item->type, shard->arena, &object))
         return kv_load_fail(load, reader->in->status, reader->in->problem, item->name);
     if (object.empty) { /* old versions left them behind; no key may hold one */
         t->empty++;
         return true;
     }
-    if (put(db, hash, item, &object, &v) != KV_OK) {
+    if (put(db, hash, old, item, &object, &v) != KV_OK) {
         kv_rdb_object_free(&object, shard->arena);
         return kv_load_fail(load, KV_ENOMEM, "out of memory", item->name);
     }

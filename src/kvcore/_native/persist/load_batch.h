@@ -12,6 +12,7 @@ typedef struct kv_load {
     const kv_limits *limits;
     int version;             /* of the file */
     int64_t now_ms;          /* stamps access clocks */
+    bool merge;              /* keys may be there already: they give way */
     int64_t drop_expired_ms; /* keys whose time is not after this one stay out; INT64_MIN: all come in */
     _Atomic uint64_t keys, expired, empty;
     _Atomic int failed; /* a kv_status: the first failure, which ends the load */

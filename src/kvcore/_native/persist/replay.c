@@ -159,6 +159,7 @@ kv_status kv_replay(kv_engine *engine, kv_source *source, const kv_replay_option
         r.session->resp = 2;
         r.session->authenticated = true;
         r.session->nonblocking = false;
+        r.session->replays = true;
         kv_buf_init(&r.reply, &engine->mem);
         status = run(&r, options);
         kv_buf_deinit(&r.reply);

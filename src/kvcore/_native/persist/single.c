@@ -203,6 +203,7 @@ kv_status kvi_single_compact(kv_keeper *k, kv_keeper_progress *progress, void *a
 /* ---- without a log ---- */
 
 kv_status kvi_single_save(kv_keeper *k, kv_keeper_progress *progress, void *arg, kv_buf *reason) {
+    if (kvi_keeper_is_whole(k, reason) != KV_OK) return KV_EINVAL;
     char *temp = temp_of(k);
     if (temp == NULL) return KV_ENOMEM;
     kv_write_job job = kvi_keeper_job(k);
