@@ -166,7 +166,8 @@ def start(name: str, command: list[str], *options: str, port: int = 0, env: dict
             raise RuntimeError(f"{name} ended with status {process.returncode}: {server.last_words()}")
         with contextlib.suppress(OSError, ConnectionClosed, ReplyTimeout, ProtocolError):
             with Connection(server.host, port, timeout_s=1.0) as connection:
-                if connection.call("PING").kind in (b"+", b"-"):
+                reply = connection.call("PING")
+                if reply.kind == b"+" or (reply.kind == b"-" and not reply.data.startswith(b"LOADING")):
                     return server
         time.sleep(0.02)
     words = server.last_words()

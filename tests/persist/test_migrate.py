@@ -106,6 +106,8 @@ def test_times_to_live_of_keys_and_fields_are_kept(
 
 @pytest.mark.peer
 def test_redis_refuses_times_of_fields_and_nothing_is_deleted(here: Connection, redis_server: servers.Server) -> None:
+    with redis_server.connect() as target_of_all:
+        target_of_all.must("FLUSHALL")
     here.must("HSET", "h", "a", 1)
     here.must("HEXPIRE", "h", 100, "FIELDS", 1, "a")
     error = error_of(here, "MIGRATE", "127.0.0.1", redis_server.port, "h", 0, SLOW_MS)

@@ -18,6 +18,7 @@ KNOWN_KEYS = {
     "choices",
     "alias",
     "immutable",
+    "deny_loading",
     "protected",
     "sensitive",
     "ours",
@@ -113,9 +114,8 @@ def flags_of(option: dict[str, Any]) -> str:
         flags.append("KV_CONFIG_MULTI_ARG")
     if "summary" not in option:
         flags.append("KV_CONFIG_UNSUPPORTED")
-    flags += [
-        f"KV_CONFIG_{key.upper()}" for key in ("protected", "sensitive", "ours", "hidden", "inert") if option.get(key)
-    ]
+    keys = ("deny_loading", "protected", "sensitive", "ours", "hidden", "inert")
+    flags += [f"KV_CONFIG_{key.upper()}" for key in keys if option.get(key)]
     return " | ".join(flags) or "0"
 
 

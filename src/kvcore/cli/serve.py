@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Modules that only some command lines need are imported there: what a server imports it holds as long as it runs.
 
 INCLUDE_DEPTH = 16
+TELL_EVERY_S = 5.0
 HELP = """usage: kvcore serve [FILE] [--OPTION VALUE ...]
 
 FILE holds lines `option value ...` as in valkey.conf; `-` reads them from standard input. Options on the command line
@@ -114,12 +115,23 @@ def main(arguments: Sequence[str]) -> int:
         return 1
 
 
-def load(engine: Engine, say: Callable[[str], None], error: Any) -> None:
-    """The data of the server's directory, before it listens."""
+def load(engine: Engine, say: Callable[[str], None], error: Any, ends: Callable[[], bool]) -> bool:
+    """The data of the server's directory, while clients are told to wait for them; False: it was asked to end."""
     lib, ffi = engine._lib, engine._ffi
     problem = ffi.new("int *")
-    begin = time.monotonic()
-    if lib.kvcore_start_files(engine.native, ffi.NULL, ffi.NULL, problem, error, len(error)) != 0:
+    begin = told = time.monotonic()
+
+    def progress(arg: Any, step: Any, done: int, total: int) -> int:
+        nonlocal told
+        if time.monotonic() - told >= TELL_EVERY_S:
+            told = time.monotonic()
+            say(f"Loading: {ffi.string(step).decode()}, {done} of {total} bytes")
+        return int(ends())
+
+    callback = ffi.callback("int(void *, const char *, uint64_t, uint64_t)", progress)
+    if lib.kvcore_start_files(engine.native, callback, ffi.NULL, problem, error, len(error)) != 0:
+        if ends():
+            return False
         reason = ffi.string(error).decode(errors="replace")
         say(f"Cannot start: {reason}")
         raise BadUsage(reason)
@@ -128,6 +140,13 @@ def load(engine: Engine, say: Callable[[str], None], error: Any) -> None:
     if facts.loaded_keys or facts.replayed_commands:
         commands = f" and {facts.replayed_commands} commands of the log" if facts.replayed_commands else ""
         say(f"Loaded {facts.loaded_keys} keys{commands} in {time.monotonic() - begin:.3f} seconds")
+    return True
+
+
+def unlink(pidfile: str) -> None:
+    if pidfile:
+        with suppress(FileNotFoundError):
+            os.unlink(pidfile)
 
 
 def serve(engine: Engine, path: Path | None) -> int:
@@ -160,8 +179,8 @@ def serve(engine: Engine, path: Path | None) -> int:
         lib.kvcore_log(engine.native, line.encode(errors="replace"))
 
     error = ffi.new("char[]", 512)
-    load(engine, say, error)
     lib.kvcore_wait_shutdown(engine.native, 0)  # from here on SHUTDOWN is accepted
+    lib.kvcore_set_loading(engine.native)
     if lib.kvcore_serve(engine.native, False, error, len(error)) != 0:
         reason = ffi.string(error).decode(errors="replace")
         if log != 1:
@@ -173,9 +192,19 @@ def serve(engine: Engine, path: Path | None) -> int:
             file.write(f"{os.getpid()}\n")
     port, threads = lib.kvcore_port(engine.native), lib.kvcore_threads(engine.native)
     say(f"kvcore {VERSION}, pid {os.getpid()}, port {port}, {threads} network thread{'s' if threads != 1 else ''}")
-    if port:
+
+    def ends() -> bool:
+        return bool(asked or lib.kvcore_wait_shutdown(engine.native, 0))
+
+    try:
+        loaded = load(engine, say, error, ends)
+    except BadUsage:
+        engine.release_server()
+        unlink(options["pidfile"])
+        raise
+    if loaded and port:
         say("Ready to accept connections tcp")
-    if lib.kvcore_unix_path(engine.native) != ffi.NULL:
+    if loaded and lib.kvcore_unix_path(engine.native) != ffi.NULL:
         say("Ready to accept connections unix")
     while not asked and not lib.kvcore_wait_shutdown(engine.native, 100):
         pass
@@ -186,9 +215,7 @@ def serve(engine: Engine, path: Path | None) -> int:
     if lib.kvcore_stop_files(engine.native, -1, error, len(error)) != 0:
         say(f"Not everything is saved: {ffi.string(error).decode(errors='replace')}")
         status = 1
-    if options["pidfile"]:
-        with suppress(FileNotFoundError):
-            os.unlink(options["pidfile"])
+    unlink(options["pidfile"])
     say("Every connection is closed, bye")
     engine.release()
     return status

@@ -135,7 +135,10 @@ void kvcore_file_state(kvcore_store *store, kvcore_file_facts *out);
 /* Loading's notice ("cut off 17 bytes ..."), "" when there was nothing to tell. Lives as long as the store. */
 const char *kvcore_file_notice(const kvcore_store *store);
 
-/* A server: takes the lock of its directory, loads what is there and goes on with it, as the options say. Before kvcore_serve. 0, or -1 with *problem and `error`. */
+/* Before kvcore_serve: until kvcore_start_files has ended well, clients get LOADING. */
+void kvcore_set_loading(kvcore_store *store);
+/* A server: takes the lock of its directory, loads what is there and goes on with it, as the options say. 0, or -1 with *problem and `error`. Before
+ * kvcore_serve; or after it, when kvcore_set_loading came first. */
 int kvcore_start_files(kvcore_store *store, kvcore_progress *progress, void *arg, int *problem, char *error, size_t error_cap);
 /* A server's end: save 1 (SHUTDOWN SAVE), 0 (NOSAVE), -1 (as the save points say). -1: it failed, and the server should stay unless it is forced. */
 int kvcore_stop_files(kvcore_store *store, int save, char *error, size_t error_cap);

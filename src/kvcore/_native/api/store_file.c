@@ -102,6 +102,12 @@ void kvcore_file_state(kvcore_store *store, kvcore_file_facts *out) {
 
 const char *kvcore_file_notice(const kvcore_store *store) { return store->keeper == NULL ? "" : kv_keeper_notice(store->keeper); }
 
+void kvcore_set_loading(kvcore_store *store) {
+    kv_engine *engine = store->engine;
+    atomic_store_explicit(&engine->load.since_s, kv_clock_ms(&engine->clock) / 1000, memory_order_relaxed);
+    atomic_store_explicit(&engine->loading, true, memory_order_release);
+}
+
 int kvcore_start_files(kvcore_store *store, kvcore_progress *progress, void *arg, int *problem, char *error, size_t error_cap) {
     listener who = {progress, arg};
     kv_buf reason, path;
@@ -112,7 +118,14 @@ int kvcore_start_files(kvcore_store *store, kvcore_progress *progress, void *arg
     kv_problem why = KV_PROBLEM_MEMORY;
     if (!path.failed) {
         kv_keeper_options options = {.path = (const char *)path.ptr, .progress = on_progress, .arg = &who};
-        store->keeper = kv_keeper_open_server(store->engine, &options, &why, &reason);
+        kv_engine *engine = store->engine;
+        kvcore_set_loading(store);
+        kv_keeper *keeper = kv_keeper_open_server(engine, &options, &why, &reason);
+        kv_mutex_lock(&engine->settings.change);
+        store->keeper = keeper;
+        if (keeper != NULL) (void)kv_keeper_apply(keeper, KV_CFG_APPENDFSYNC, &reason); /* a client may have changed it meanwhile */
+        kv_mutex_unlock(&engine->settings.change);
+        if (keeper != NULL) atomic_store_explicit(&engine->loading, false, memory_order_release);
     }
     *problem = (int)why;
     kv_buf_deinit(&path);

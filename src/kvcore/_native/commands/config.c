@@ -104,6 +104,10 @@ static bool find_options(kv_ctx *c, const kv_config_option **options) {
             refuse(c, arg, KV_ERR_CONFIG_PROTECTED);
             return false;
         }
+        if ((option->flags & KV_CONFIG_DENY_LOADING) != 0 && atomic_load_explicit(&c->engine->loading, memory_order_relaxed)) {
+            kv_reply_error(c->reply, KV_ERR_LOADING);
+            return false;
+        }
         for (int i = 0; i < at; i++) /* an option and its older name may both be given: the last one counts */
             if (kv_slice_eq_nocase(c->argv[2 + 2 * i], c->argv[arg])) {
                 refuse(c, arg, "duplicate parameter");

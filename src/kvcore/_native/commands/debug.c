@@ -145,6 +145,11 @@ static void reply_given_error(kv_ctx *c) {
 /* count strings "prefix:0" .. that are not there yet, "value:0" .. or those bytes with zeros up to `size`. */
 static void populate(kv_ctx *c) {
     int64_t count, size = 0;
+    if (atomic_load_explicit(&c->engine->loading,
+                             memory_order_relaxed)) { /* DEBUG runs while data are loaded; this would be in their way */
+        kv_reply_error(c->reply, KV_ERR_LOADING);
+        return;
+    }
     if (!kv_ctx_positive(c, 2, &count) || (c->argc == 5 && !kv_ctx_positive(c, 4, &size))) return;
     if (size > (int64_t)64 << 20) {
         kv_reply_error(c->reply, KV_ERR_STRING_TOO_BIG);

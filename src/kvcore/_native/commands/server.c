@@ -66,6 +66,7 @@ void kv_cmd_shutdown(kv_ctx *c) {
         /* No reply: the connection ends with the server. */
         atomic_store_explicit(&c->engine->shutting_down, true, memory_order_relaxed);
         c->session->close_now = true;
+        if (atomic_load_explicit(&c->engine->loading, memory_order_relaxed)) save = false, nosave = true; /* what is not all there yet */
         c->engine->hooks.shutdown(c->engine->hooks.arg, now, force, save, nosave);
     }
 }

@@ -181,8 +181,7 @@ bool kv_cron_round(kv_engine *engine, uint64_t budget_us) {
     bool more = false;
     kv_ctx now = {.engine = engine, .unit = &(kv_unit){0}};
     kv_ctx_now_ms(&now); /* refreshes the LRU clock */
-    if (atomic_load_explicit(&engine->active_expire, memory_order_relaxed) && !kv_engine_is_paused(engine) &&
-        !atomic_load_explicit(&engine->loading, memory_order_relaxed)) {
+    if (atomic_load_explicit(&engine->active_expire, memory_order_relaxed) && !kv_engine_is_paused(engine)) {
         more = expire_round(engine, begun + budget_us * 1000);
         if (more) atomic_fetch_add_explicit(&engine->stats.expired_time_cap_reached, 1, memory_order_relaxed);
     }

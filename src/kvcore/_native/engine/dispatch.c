@@ -290,6 +290,7 @@ static bool allowed_when_subscribed(const kv_command *command) {
 static bool paused(const kv_ctx *c) {
     if (!kv_engine_is_paused(c->engine)) return false;
     if (atomic_load_explicit(&c->engine->still, memory_order_relaxed) != 0) return !c->session->replays;
+    if (atomic_load_explicit(&c->engine->loading, memory_order_relaxed)) return false; /* what is not refused runs */
     if (!atomic_load_explicit(&c->engine->pause_writes_only, memory_order_relaxed)) {
         return !is_named(c->command, "client|unpause"); /* how a pause ends early */
     }
@@ -326,6 +327,12 @@ static const char *log_refusal(const kv_ctx *c) {
     return error != NULL && ((effective_flags(c) & KV_CMD_WRITE) != 0 || is_named(c->command, "ping")) ? error : NULL;
 }
 
+/* A server that is being started answers before its data are there. During a standstill (DEBUG LOADAOF) clients wait instead. */
+static bool is_loading(const kv_ctx *c) {
+    return atomic_load_explicit(&c->engine->loading, memory_order_relaxed) && (c->command->flags & KV_CMD_LOADING) == 0 &&
+           !c->session->replays && atomic_load_explicit(&c->engine->still, memory_order_relaxed) == 0;
+}
+
 /* NULL: go on. Else the error that refuses the command. */
 static const char *refusal(kv_ctx *c, char text[512]) {
     const kv_command *command = c->command;
@@ -351,7 +358,7 @@ static const char *refusal(kv_ctx *c, char text[512]) {
         int len = snprintf(text, 512, KV_ERR_SUBSCRIBE_CONTEXT, command->full_name);
         return len > 0 ? text : KV_ERR_SYNTAX;
     }
-    return NULL;
+    return is_loading(c) ? KV_ERR_LOADING : NULL;
 }
 
 /* ---- one command ---- */
@@ -395,7 +402,7 @@ static inline bool is_plain(const kv_session *session, const kv_command *command
     kv_engine *engine = session->engine;
     return (command->flags & KV_CMD_ONE_KEY) != 0 && session->authenticated && session->transaction == NULL &&
            session->subscriber == NULL && session->tracker == NULL && session->reply_mode == KV_REPLY_ON &&
-           atomic_load_explicit(&engine->monitor_count, memory_order_relaxed) == 0 && !kv_engine_is_paused(engine) &&
+           atomic_load_explicit(&engine->monitor_count, memory_order_relaxed) == 0 && (session->replays || !kv_engine_is_paused(engine)) &&
            kv_setting(&engine->settings, KV_CFG_MAXMEMORY) == 0 && kv_journal_is_open(kv_journal_of(engine)) &&
            !kv_engine_is_throttled(engine) &&
            ((command->flags & KV_CMD_WRITE) == 0 || atomic_load_explicit(&engine->refused, memory_order_relaxed) == NULL);

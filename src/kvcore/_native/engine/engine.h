@@ -12,6 +12,7 @@
 #include "base/siphash.h"
 #include "base/sync.h"
 #include "base/vfs.h"
+#include "engine/loading.h"
 #include "engine/command.h"
 #include "engine/session.h"
 #include "engine/settings.h"
@@ -79,9 +80,9 @@ typedef struct kv_engine {
     kv_settings settings;
     _Atomic bool strict;    /* some option concerns every call, however short: maxmemory, or a log of microseconds or of small requests */
     _Atomic uint32_t still; /* 1: standstill.h. A word to wait on; units look at it with their locks held */
-    _Atomic(struct kv_journal *) journal;     /* journal.h; NULL: nothing is logged. Changes with every shard locked */
-    const struct kv_persistence *persistence; /* persistence.h; NULL: a store in memory only. Set before anybody else uses the engine */
-    _Atomic(const char *) refused;            /* NULL, or why writing commands are refused: a constant text with its code */
+    _Atomic(struct kv_journal *) journal;               /* journal.h; NULL: nothing is logged. Changes with every shard locked */
+    _Atomic(const struct kv_persistence *) persistence; /* persistence.h; NULL: a store in memory only, or one that is being loaded */
+    _Atomic(const char *) refused;                      /* NULL, or why writing commands are refused: a constant text with its code */
     kv_engine_hooks hooks;
     bool any_port; /* port 0 means any free port, not none: set before a server starts, for stores inside a program */
     char run_id[41];
@@ -104,6 +105,7 @@ typedef struct kv_engine {
     /* CLIENT PAUSE: until when, and whether only writes */
     _Atomic int64_t pause_until_ms; /* 0: not paused */
     _Atomic bool pause_writes_only;
+    _Atomic bool loading;          /* files are being loaded: nothing expires or is evicted, and clients are refused */
     _Atomic uint32_t pause_signal; /* bumped at UNPAUSE and when a pause is shortened; in-process callers wait on it */
     /* subsystems: each with its own leaf lock */
     struct kv_pubsub *pubsub;
@@ -130,10 +132,10 @@ typedef struct kv_engine {
     _Atomic int serving_port;   /* of the server on this engine; 0: none */
     _Atomic unsigned serving_threads;
     size_t startup_memory; /* used_memory of the engine when it was new */
+    kv_load_state load;
     /* DEBUG switches */
     _Atomic bool active_expire;       /* DEBUG SET-ACTIVE-EXPIRE */
     _Atomic int64_t packed_threshold; /* DEBUG QUICKLIST-PACKED-THRESHOLD; 0: none */
-    _Atomic bool loading;             /* files are being loaded: nothing expires and nothing is evicted */
     _Atomic bool shutting_down;
     _Atomic bool serving; /* `kvcore serve`: SHUTDOWN ends the process; a program's own store refuses it */
 } kv_engine;
@@ -155,10 +157,10 @@ kv_engine *kv_engine_create(const kv_engine_options *options);
 /* Every session must be gone. Stops the background thread, frees all. */
 void kv_engine_destroy(kv_engine *engine);
 
-/* CLIENT PAUSE is in force: nothing expires or is evicted meanwhile, the data stands still. */
+/* CLIENT PAUSE is in force, or data are loaded: nothing expires or is evicted meanwhile, the data stands still. */
 static inline bool kv_engine_is_paused(kv_engine *engine) {
     int64_t until = atomic_load_explicit(&engine->pause_until_ms, memory_order_relaxed);
-    return until != 0 && kv_clock_ms(&engine->clock) < until;
+    return (until != 0 && kv_clock_ms(&engine->clock) < until) || atomic_load_explicit(&engine->loading, memory_order_relaxed);
 }
 
 /* Writers wait for a moment before they lock: a snapshot has to keep nearly as much for them as it may. */

@@ -133,7 +133,7 @@ static bool choose_shard(kv_engine *engine, kv_evict_policy policy, uint64_t *tu
 }
 
 bool kv_evict(kv_engine *engine) {
-    if (!over_limit(engine) || kv_engine_is_paused(engine) || atomic_load_explicit(&engine->loading, memory_order_relaxed)) return true;
+    if (!over_limit(engine) || kv_engine_is_paused(engine)) return true;
     kv_evict_policy policy = policy_in_force(engine);
     size_t freed = 0;
     /* Memory that is on its way back anyway: nobody is evicted, or refused, for it. */

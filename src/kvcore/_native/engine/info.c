@@ -103,14 +103,10 @@ static void clients(kv_engine *engine, uint64_t locked, kv_buf *out) {
                       atomic_load_explicit(&engine->pause_writes_only, memory_order_relaxed) ? "write" : "all", (long long)left);
 }
 
-static void persistence(kv_engine *engine, kv_buf *out) {
-    if (engine->persistence != NULL) {
-        engine->persistence->info(engine->persistence->arg, out);
-        return;
-    }
+static void without_files(kv_engine *engine, kv_buf *out) {
     kv_buf_printf(
         out,
-        "loading:0\r\nasync_loading:0\r\ncurrent_cow_peak:0\r\ncurrent_cow_size:0\r\ncurrent_cow_size_age:0\r\ncurrent_fork_perc:0.00\r\n"
+        "async_loading:0\r\ncurrent_cow_peak:0\r\ncurrent_cow_size:0\r\ncurrent_cow_size_age:0\r\ncurrent_fork_perc:0.00\r\n"
         "current_save_keys_processed:0\r\ncurrent_save_keys_total:0\r\nrdb_changes_since_last_save:%llu\r\nrdb_bgsave_in_progress:0\r\n"
         "rdb_last_save_time:%lld\r\nrdb_last_bgsave_status:ok\r\nrdb_last_bgsave_time_sec:-1\r\nrdb_current_bgsave_time_sec:-1\r\n"
         "rdb_saves:0\r\nrdb_last_cow_size:0\r\nrdb_last_load_keys_expired:0\r\nrdb_last_load_keys_loaded:0\r\n",
@@ -119,6 +115,32 @@ static void persistence(kv_engine *engine, kv_buf *out) {
                        "aof_current_rewrite_time_sec:-1\r\naof_last_bgrewrite_status:ok\r\naof_rewrites:0\r\n"
                        "aof_rewrites_consecutive_failures:0\r\naof_last_write_status:ok\r\naof_last_cow_size:0\r\n"
                        "module_fork_in_progress:0\r\nmodule_fork_last_cow_size:0\r\nslot_migration_fork_in_progress:0\r\n");
+}
+
+/* How far loading is, as Valkey tells it. */
+static void load_state(kv_engine *engine, kv_buf *out) {
+    const kv_load_state *load = &engine->load;
+    uint64_t total = atomic_load_explicit(&load->total, memory_order_relaxed);
+    uint64_t done = atomic_load_explicit(&load->before, memory_order_relaxed) + atomic_load_explicit(&load->done, memory_order_relaxed);
+    int64_t since = atomic_load_explicit(&load->since_s, memory_order_relaxed), elapsed = kv_clock_ms(&engine->clock) / 1000 - since;
+    double share = total == 0 ? 0 : (double)done / (double)total;
+    if (share > 1) share = 1;
+    double left = done == 0 ? 1 : (double)elapsed * (1 - share) / share; /* seconds; nothing was read yet: as good as any */
+    kv_buf_printf(out,
+                  "loading_start_time:%lld\r\nloading_total_bytes:%llu\r\nloading_rdb_used_mem:%llu\r\nloading_loaded_bytes:%llu\r\n"
+                  "loading_loaded_perc:%.2f\r\nloading_eta_seconds:%lld\r\n",
+                  (long long)since, (unsigned long long)total,
+                  (unsigned long long)atomic_load_explicit(&load->used_mem, memory_order_relaxed), (unsigned long long)done, 100 * share,
+                  (long long)left);
+}
+
+static void persistence(kv_engine *engine, kv_buf *out) {
+    const kv_persistence *files = atomic_load_explicit(&engine->persistence, memory_order_acquire);
+    bool loading = atomic_load_explicit(&engine->loading, memory_order_relaxed);
+    kv_buf_printf(out, "loading:%d\r\n", loading);
+    if (files != NULL) files->info(files->arg, out);
+    else without_files(engine, out);
+    if (loading) load_state(engine, out);
 }
 
 static void replication(kv_engine *engine, kv_buf *out) {

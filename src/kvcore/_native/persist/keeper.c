@@ -427,15 +427,16 @@ kv_keeper *kvi_keeper_create(kv_engine *engine, kv_layout layout, const kv_keepe
                                .info = kvi_keeper_info,
                                .sync = ask_sync,
                                .reload = kvi_keeper_reload};
-    engine->persistence = &k->face;
     return k;
 }
+
+void kvi_keeper_publish(kv_keeper *k) { atomic_store_explicit(&k->engine->persistence, &k->face, memory_order_release); }
 
 void kv_keeper_destroy(kv_keeper *k) {
     if (k == NULL) return;
     stop(k);
     kvi_keeper_log_off(k);
-    k->engine->persistence = NULL;
+    atomic_store_explicit(&k->engine->persistence, NULL, memory_order_release);
     kv_aof *aof = kvi_keeper_aof(k);
     if (aof != NULL) kv_aof_destroy(aof);
     kv_filelock_drop(&k->lock);

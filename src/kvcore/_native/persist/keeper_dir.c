@@ -613,7 +613,10 @@ kv_keeper *kv_keeper_open_server(kv_engine *engine, const kv_keeper_options *opt
         }
     }
     kv_buf_deinit(&path);
-    if (*problem == KV_PROBLEM_NONE) return k;
+    if (*problem == KV_PROBLEM_NONE) {
+        kvi_keeper_publish(k);
+        return k;
+    }
     if (reason->len == 0) kv_buf_printf(reason, "not enough memory");
     kv_keeper_destroy(k);
     return NULL;

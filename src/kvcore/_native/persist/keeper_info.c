@@ -31,7 +31,7 @@ static void snapshots(kv_keeper *k, const numbers *n, kv_buf *out) {
     unsigned long long keys = count(&k->work_keys), total = count(&k->work_total);
     bool working = n->saving || n->rewriting;
     kv_buf_printf(out,
-                  "loading:0\r\nasync_loading:0\r\ncurrent_cow_peak:%llu\r\ncurrent_cow_size:0\r\ncurrent_cow_size_age:0\r\n"
+                  "async_loading:0\r\ncurrent_cow_peak:%llu\r\ncurrent_cow_size:0\r\ncurrent_cow_size_age:0\r\n"
                   "current_fork_perc:%.2f\r\ncurrent_save_keys_processed:%llu\r\ncurrent_save_keys_total:%llu\r\n",
                   count(&k->orphan_peak), working && total > 0 ? 100.0 * (double)keys / (double)total : 0.0, working ? keys : 0,
                   working ? total : 0);

@@ -16,9 +16,19 @@
 
 /* ---- the snapshot ---- */
 
+static void show(const kv_load_job *job, uint64_t done) { atomic_store_explicit(&job->shown->done, done, memory_order_relaxed); }
+
 static bool on_load(void *arg, uint64_t done, uint64_t total) {
     const kv_load_job *job = arg;
+    show(job, done);
     return job->progress == NULL || job->progress(job->arg, "load", done, total);
+}
+
+static void on_fact(void *arg, kv_slice name, kv_slice value) {
+    const kv_load_job *job = arg;
+    uint64_t bytes;
+    if (kv_slice_is(name, "used-mem") && kv_parse_u64(value, &bytes))
+        atomic_store_explicit(&job->shown->used_mem, bytes, memory_order_relaxed);
 }
 
 static kv_problem problem_of(kv_status status, int error) {
@@ -41,8 +51,11 @@ static kv_problem load_base(kv_engine *engine, kv_source *source, kv_load_job *j
                                .keep_expired = job->log_follows,
                                .merge = job->merge,
                                .now_ms = kv_clock_ms(&engine->clock),
+                               .delay_us = kv_setting(&engine->settings, KV_CFG_KEY_LOAD_DELAY),
+                               .interval = (uint64_t)kv_setting(&engine->settings, KV_CFG_LOADING_PROCESS_EVENTS_INTERVAL_BYTES),
                                .arg = job,
-                               .progress = on_load};
+                               .progress = on_load,
+                               .fact = on_fact};
     kv_load_result result;
     kv_status status = kv_load_rdb(job->trial != NULL ? job->trial : &engine->store, source, &options, &result, reason);
     if (status == KV_EIO) kv_buf_printf(reason, ": %s", strerror(source->error));
@@ -56,6 +69,7 @@ static kv_problem load_base(kv_engine *engine, kv_source *source, kv_load_job *j
 
 static bool on_replay(void *arg, uint64_t done, uint64_t total) {
     const kv_load_job *job = arg;
+    show(job, done);
     return job->progress == NULL || job->progress(job->arg, "replay", done, total);
 }
 
@@ -89,6 +103,10 @@ kv_problem kvi_load_file(kv_engine *engine, kv_load_job *job, kv_buf *reason) {
         return problem_of(status, error);
     }
     job->size = source.size;
+    job->shown = &engine->load;
+    uint64_t begun = atomic_load_explicit(&engine->load.before, memory_order_relaxed);
+    if (atomic_load_explicit(&engine->load.total, memory_order_relaxed) < begun + source.size) /* not one of several that were added up */
+        atomic_store_explicit(&engine->load.total, begun + source.size, memory_order_relaxed);
     job->good = source.size;
     job->base = 0;
     kv_problem problem = KV_PROBLEM_NONE;
@@ -111,6 +129,8 @@ kv_problem kvi_load_file(kv_engine *engine, kv_load_job *job, kv_buf *reason) {
     if (problem != KV_PROBLEM_NONE) kv_buf_printf(reason, "cannot load '%s': %.*s", job->path, (int)why.len, (const char *)why.ptr);
     kv_buf_deinit(&why);
     kv_source_close(&source);
+    atomic_store_explicit(&engine->load.done, 0, memory_order_relaxed);
+    atomic_store_explicit(&engine->load.before, begun + job->size, memory_order_relaxed);
     return problem;
 }
 
@@ -151,11 +171,26 @@ kv_status kvi_read_manifest(const kv_vfs *vfs, const char *path, kv_manifest *ou
     return status;
 }
 
+/* Of the first files together, as far as they can be opened. */
+static uint64_t bytes_of(kv_keeper *k, const char *dir, size_t files) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < files; i++) {
+        char *path = kvi_join(k->mem, dir, kv_slice_cstr(k->manifest.files[i].name));
+        int fd = path == NULL ? -1 : k->vfs->open(k->vfs, path, O_RDONLY, 0);
+        int64_t size = fd < 0 ? 0 : k->vfs->size(k->vfs, fd);
+        if (fd >= 0) k->vfs->close(k->vfs, fd);
+        kv_free(k->mem, path);
+        bytes += size > 0 ? (uint64_t)size : 0;
+    }
+    return bytes;
+}
+
 kv_problem kvi_load_dir(kv_keeper *k, const char *dir, const kv_keeper_options *options, bool cut, kv_buf *reason) {
     size_t live = 0;
     for (size_t i = 0; i < k->manifest.count; i++) live += k->manifest.files[i].type != 'h';
     bool cuts = kv_setting(&k->engine->settings, KV_CFG_AOF_LOAD_TRUNCATED) != 0;
     uint64_t log = 0;
+    atomic_store_explicit(&k->engine->load.total, bytes_of(k, dir, live), memory_order_relaxed);
     for (size_t i = 0; i < live; i++) {
         const kv_manifest_file *file = &k->manifest.files[i];
         char *path = kvi_join(k->mem, dir, kv_slice_cstr(file->name));

@@ -77,6 +77,7 @@ kv_aof *kvi_keeper_make_aof(kv_keeper *k, kv_aof_policy policy);
 kv_aof_policy kvi_keeper_policy(const kv_keeper *k);
 kv_keeper *kvi_keeper_create(kv_engine *engine, kv_layout layout, const kv_keeper_options *options);
 void kvi_keeper_log_on(kv_keeper *k);
+void kvi_keeper_publish(kv_keeper *k); /* it is open: commands find it from now on */
 void kvi_keeper_log_off(kv_keeper *k);
 int64_t kvi_keeper_now_s(kv_keeper *k);
 /* After a snapshot that became the store's file: its changes are saved. */
@@ -120,6 +121,7 @@ typedef struct kv_load_job {
     kv_store *trial;  /* the snapshot goes there, to see whether it can be read; NULL: to the engine's store, and a log after it */
     kv_keeper_progress *progress;
     void *arg;
+    kv_load_state *shown; /* the engine's; set by kvi_load_file */
     /* out */
     uint64_t base, size; /* where its log begins; how long it is */
     uint64_t good;       /* < size: the rest is torn */

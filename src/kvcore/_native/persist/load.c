@@ -9,6 +9,7 @@
  * A value of more than a batch's size is read by the caller itself, piece by piece, so that its bytes need not be in memory beside what they become. */
 #include "persist/load.h"
 
+#include "base/clock.h"
 #include "base/sync.h"
 #include "persist/load_batch.h"
 #include "persist/rdb_file.h"
@@ -32,6 +33,7 @@ typedef struct loader {
     kv_buf own;   /* which is this one when there are no workers */
     const kv_load_options *options;
     kv_source *source;
+    uint64_t delayed; /* keys */
 } loader;
 
 /* ---- handing over ---- */
@@ -140,9 +142,19 @@ static void expect(loader *l, const kv_rdb_item *item) {
     }
 }
 
+/* key-load-delay: so slow that a test can look on. */
+static void delay(loader *l) {
+    int64_t us = l->options->delay_us;
+    l->delayed++;
+    if (us > 0) kv_stall_until(kv_mono_ns() + (uint64_t)us * 1000);
+    else if (l->delayed % (uint64_t)-us == 0) kv_stall_until(kv_mono_ns() + 1000);
+}
+
 static bool take_item(loader *l, kv_rdb_in *in, const kv_rdb_item *item) {
     switch (item->kind) {
-    case KV_RDB_ITEM_KEY: return take_key(l, in, item);
+    case KV_RDB_ITEM_KEY:
+        if (l->options->delay_us != 0) delay(l);
+        return take_key(l, in, item);
     case KV_RDB_ITEM_SIZES: expect(l, item); return true;
     case KV_RDB_ITEM_FACT:
         if (l->options->fact != NULL) l->options->fact(l->options->arg, item->name, item->value);
@@ -156,8 +168,8 @@ static bool take_item(loader *l, kv_rdb_in *in, const kv_rdb_item *item) {
 
 static bool tell(loader *l, uint64_t *told) {
     enum { STEP = 512 * 1024 };
-    uint64_t at = kv_source_at(l->source);
-    if (l->options->progress == NULL || at - *told < STEP) return true;
+    uint64_t at = kv_source_at(l->source), step = l->options->interval > 0 && l->options->interval < STEP ? l->options->interval : STEP;
+    if (l->options->progress == NULL || at - *told < step) return true;
     *told = at;
     return l->options->progress(l->options->arg, at, l->source->size) || kv_load_fail(&l->load, KV_EINVAL, "given up", KV_LIT(""));
 }

@@ -12,6 +12,8 @@ typedef struct kv_load_options {
     bool merge;        /* the databases need not be empty: a key that is there gives way */
     bool keep_expired; /* the base of a log: what has expired is deleted by the log, and not before */
     int64_t now_ms;
+    int64_t delay_us;  /* key-load-delay */
+    uint64_t interval; /* bytes between two calls of progress; 0, or more than is usual: as is usual */
     void *arg;
     /* Every few hundred kilobytes: bytes read, of how many. False gives the load up (KV_EINVAL). */
     bool (*progress)(void *arg, uint64_t done, uint64_t total);

@@ -355,6 +355,7 @@ kv_keeper *kv_keeper_open_single(kv_engine *engine, const kv_keeper_options *opt
     kv_buf_deinit(&path);
     if (*problem == KV_PROBLEM_NONE) {
         if (options->readonly) kv_engine_refuse_writes(engine, KV_ERR_READ_ONLY_STORE);
+        kvi_keeper_publish(k);
         return k;
     }
     if (*problem == KV_PROBLEM_MEMORY && reason->len == 0) kv_buf_printf(reason, "not enough memory");
